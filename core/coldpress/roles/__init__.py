@@ -1,0 +1,39 @@
+"""The seven roles of a pipeline, one abstract class each, with the whole contract."""
+
+from __future__ import annotations
+
+from coldpress.component import Component
+from coldpress.roles.allocator import Allocator
+from coldpress.roles.compressor import Compressor
+from coldpress.roles.device import Device
+from coldpress.roles.entry_type import DeviceEntryType, EntryType, PoolEntryType
+from coldpress.roles.frontend import Frontend
+from coldpress.roles.packer import PackedBlock, Packer, Victim, Victims
+from coldpress.roles.policy import Policy
+
+ROLES: dict[str, type[Component]] = {
+    "compressor": Compressor,
+    "allocator": Allocator,
+    "entry_type": EntryType,
+    "policy": Policy,
+    "packer": Packer,
+    "device": Device,
+    "frontend": Frontend,
+}
+"""Each role's name, as in the hooks and in `coldpress plugins`, and its abstract class."""
+
+__all__ = [
+    "ROLES",
+    "Allocator",
+    "Compressor",
+    "Device",
+    "DeviceEntryType",
+    "EntryType",
+    "Frontend",
+    "PackedBlock",
+    "Packer",
+    "Policy",
+    "PoolEntryType",
+    "Victim",
+    "Victims",
+]

@@ -1,0 +1,69 @@
+"""The compressor role."""
+
+from __future__ import annotations
+
+import abc
+
+import attrs
+
+from coldpress.component import Buffer, Component
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Compressor(Component):
+    """One folio in, fewer bytes out, and back.
+
+    A compressor is deterministic enough to be reversible and keeps nothing from one call to the
+    next: each object stands alone, because each is read back alone.
+
+    Example:
+        ```python
+        import zlib
+
+        import attrs
+        import coldpress
+
+
+        @attrs.define(slots=False, eq=False, kw_only=True)
+        class Zlib(coldpress.Compressor):
+            \"\"\"Deflate, from the standard library.\"\"\"
+
+            name = "zlib"
+            level: int = coldpress.option(default=6, help="1 (fast) to 9 (dense)")
+
+            def compress(self, page: coldpress.Buffer) -> bytes:
+                return zlib.compress(page, self.level)
+
+            def decompress(self, data: coldpress.Buffer, size: int) -> bytes:
+                return zlib.decompress(data, bufsize=size)
+
+
+        @coldpress.hookimpl
+        def coldpress_compressors() -> list[type[coldpress.Compressor]]:
+            return [Zlib]
+        ```
+
+    Notes:
+        Called by any number of threads at once, without a lock: keep one codec context per thread
+        if the codec's own is not thread-safe. Both calls are the hot path; a context that costs
+        microseconds to make must be reused.
+    """
+
+    def open(self) -> None:
+        """Make ready, once, before the first call. May raise `PluginError` (a bad dictionary)."""
+
+    @abc.abstractmethod
+    def compress(self, page: Buffer) -> bytes:
+        """The compressed form of `page` (1 to 16 whole pages, any contents).
+
+        The result may be longer than the page: the pipeline then stores the page as it is.
+        """
+
+    @abc.abstractmethod
+    def decompress(self, data: Buffer, size: int) -> bytes:
+        """The `size` bytes that `compress` was given.
+
+        `data` is exactly what `compress` returned, but may also be hostile: the call must not
+        write outside its own result, nor make more than `size` bytes. Any exception is taken to
+        mean that `data` is damaged.
+        """

@@ -1,0 +1,68 @@
+"""The device role."""
+
+from __future__ import annotations
+
+import abc
+
+import attrs
+
+from coldpress.component import Buffer, Component, option
+from coldpress.units import Size
+
+
+def _not_yet(instance: object, attribute: attrs.Attribute[bool], value: bool) -> None:
+    if value:
+        raise ValueError("this version can not reopen a device: only false is possible")
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Device(Component):
+    """Reads, writes, discards and flushes a linear range of bytes.
+
+    Attributes:
+        size: config key; bytes of the device.
+        persistent: config key; whether the contents outlive `close`.
+        alignment: known after `open`; every offset, every length and every buffer's address is a
+            multiple of it (1: anything goes; O_DIRECT needs the logical block size).
+
+    Notes:
+        Thread-safe: any number of threads read and write different ranges at once. A read or a
+        write is complete when the call returns, however often the system call was short.
+        What was written may be lost until `flush` returned. Errors are `DeviceError`, with the
+        device, the operation and the offset; a write without space left is `DeviceFull`.
+    """
+
+    size: Size = option(default=Size(1 << 30), help="bytes that coldpress may use of the device")
+    persistent: bool = option(
+        default=False,
+        help="whether what sync() acknowledged is there after a crash; false: forgotten at close",
+        validator=_not_yet,
+    )
+
+    @abc.abstractmethod
+    def open(self) -> None:
+        """Acquire the medium, for this process alone. Raises `DeviceError` and leaves no trace."""
+
+    @property
+    @abc.abstractmethod
+    def alignment(self) -> int: ...
+
+    @abc.abstractmethod
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the writable `buffer` from `offset` on. What was never written reads as anything."""
+
+    @abc.abstractmethod
+    def write(self, offset: int, data: Buffer) -> None:
+        """Write all of `data` at `offset`. After an error the range may hold anything."""
+
+    @abc.abstractmethod
+    def discard(self, offset: int, length: int) -> None:
+        """The range is not needed any more; a hint, which may do nothing, but never a failure."""
+
+    @abc.abstractmethod
+    def flush(self) -> None:
+        """Everything written before the call is durable when it returns."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release the medium; not `persistent`: leave nothing behind. Safe to call twice."""

@@ -1,0 +1,124 @@
+"""The entry type role: what a slot's word in the swap table can mean."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from coldpress.component import Component
+
+if TYPE_CHECKING:
+    from coldpress.blockstore import BlockStore
+    from coldpress.budget import PoolBudget
+    from coldpress.roles.allocator import Allocator
+    from coldpress.roles.compressor import Compressor
+
+PAYLOAD_BITS = 60
+"""A word is 4 bits of tag (which entry type) under 60 bits of payload (the type's own)."""
+
+
+@attrs.frozen
+class EntryContext:
+    """The parts of the pipeline that an entry type may use.
+
+    `codecs` maps codec ids to compressors, 0 standing for none; `codec` is the id (1 to 255) that
+    new objects get. `store` reads the device.
+    """
+
+    page_size: int
+    allocator: Allocator
+    budget: PoolBudget
+    codec: int
+    codecs: Mapping[int, Compressor]
+    store: BlockStore
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class EntryType(Component):
+    """What a slot's word can mean: claims a page at store, gives it back at load.
+
+    At a store, the types named in the pipeline's `entries` are asked in turn; the first whose
+    `prepare` does not return None gets the page. Its word is the type's tag, which the core
+    gives out, and 60 bits that the type's `commit` returns.
+
+    Notes:
+        `prepare` and `decode` run on any number of threads without a lock, and may be slow. All
+        other calls run under the pipeline's lock and must be O(1) but for copying one object.
+        A fetched token must stay good whatever happens to the slot afterwards.
+    """
+
+    def open(self, context: EntryContext) -> None:
+        """Make ready, once, before any other call."""
+
+    def prepare(self, page: memoryview) -> Any | None:
+        """What `commit` needs to store `page` (contiguous, whole pages); None: not mine."""
+        return None
+
+    def commit(self, prepared: Any) -> int:
+        """Store, and return the payload; -1, and nothing changed, if the pool has no room."""
+        raise TypeError(f"entry type {self.name!r} does not claim pages")
+
+    @abc.abstractmethod
+    def fetch(self, slot: int, payload: int) -> Any:
+        """What `decode` needs, safe from everything that happens to the slot from now on.
+
+        Raises `SlotEmpty` if the word stands for no page.
+        """
+
+    @abc.abstractmethod
+    def decode(self, token: Any) -> bytes:
+        """The page."""
+
+    @abc.abstractmethod
+    def release(self, payload: int) -> None:
+        """The word has left the table: free what it stood for."""
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Resident bytes of the type's own tables."""
+        return 0
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class PoolEntryType(EntryType):
+    """An entry type whose object lies in the pool and can be written to the device as it is."""
+
+    @abc.abstractmethod
+    def describe(self, payload: int) -> tuple[int, int]:
+        """The object's codec id and its length in bytes."""
+
+    @abc.abstractmethod
+    def copy_into(self, payload: int, out: memoryview, at: int) -> None:
+        """Copy the object's bytes to `out` from `at` on; nothing is allocated or decompressed."""
+
+    @abc.abstractmethod
+    def adopts(self, codec: int, length: int) -> bool:
+        """Whether `adopt` takes an object like this."""
+
+    @abc.abstractmethod
+    def adopt(self, codec: int, data: bytes) -> int:
+        """Store bytes that are already compressed (promotion); the payload, or -1 if no room."""
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class DeviceEntryType(EntryType):
+    """An entry type whose object lies on the device."""
+
+    @abc.abstractmethod
+    def place(self, offset: int, length: int) -> int:
+        """The payload for an object of `length` bytes at this byte offset of the device."""
+
+    @abc.abstractmethod
+    def locate(self, payload: int) -> tuple[int, int]:
+        """The offset and length that `place` was given."""
+
+    @abc.abstractmethod
+    def seen(self, payload: int) -> bool:
+        """Whether `mark_seen` made this payload."""
+
+    @abc.abstractmethod
+    def mark_seen(self, payload: int) -> int:
+        """The same place, remembered as read once."""

@@ -1,0 +1,69 @@
+"""The policy role."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+
+import attrs
+
+from coldpress.component import Component
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Policy(Component):
+    """Orders the slots whose objects are in the pool, and names victims.
+
+    Every such slot is known to the policy exactly once, from `insert` until `remove` or `evict`.
+
+    Attributes:
+        metadata_bytes: resident bytes of the policy's tables.
+
+    Notes:
+        Not thread-safe: the pipeline calls under its lock. Every call but `order` is O(1),
+        `evict` amortised. A slot costs flat table bytes, never a Python object.
+    """
+
+    @abc.abstractmethod
+    def open(self, slots: int) -> None:
+        """Make ready for the slots 0 to `slots` - 1."""
+
+    @abc.abstractmethod
+    def insert(self, slot: int, warm: bool = False) -> None:
+        """A new object is in the pool; `warm`: the slot was in use a short while ago.
+
+        Raises `ValueError` if the slot is known already.
+        """
+
+    @abc.abstractmethod
+    def touch(self, slot: int) -> None:
+        """The slot was loaded from the pool."""
+
+    @abc.abstractmethod
+    def remove(self, slot: int) -> None:
+        """The object left the pool, not as a victim. An unknown slot is no error."""
+
+    @abc.abstractmethod
+    def evict(self) -> int:
+        """Take the coldest slot off and return it; -1 if there is none."""
+
+    @abc.abstractmethod
+    def restore(self, slot: int) -> None:
+        """Undo the latest `evict` not yet undone: `slot` is the very next victim again.
+
+        Victims are restored in the reverse of the order in which they were evicted.
+        """
+
+    @abc.abstractmethod
+    def order(self) -> Iterator[int]:
+        """All slots, in the order in which `evict` would name them if nothing else happened.
+
+        O(slots), changes nothing; the caller changes nothing while it iterates.
+        """
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def metadata_bytes(self) -> int: ...

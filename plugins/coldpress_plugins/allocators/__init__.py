@@ -1,0 +1,3 @@
+"""The built-in allocators."""
+
+from __future__ import annotations

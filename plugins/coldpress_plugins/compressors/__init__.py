@@ -1,0 +1,3 @@
+"""The built-in compressors."""
+
+from __future__ import annotations

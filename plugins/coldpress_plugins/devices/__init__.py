@@ -1,0 +1,3 @@
+"""The built-in devices."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The built-in entry types."""
+
+from __future__ import annotations

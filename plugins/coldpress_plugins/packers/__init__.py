@@ -1,0 +1,3 @@
+"""The built-in packers."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The built-in policies."""
+
+from __future__ import annotations

@@ -16,6 +16,13 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOTS = ("core", "plugins")
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,  # the .pxd gives the C types; annotations are for people and mypy
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+}
 
 
 class Compile(BuildHookInterface):  # type: ignore[type-arg]
@@ -43,6 +50,7 @@ class Compile(BuildHookInterface):  # type: ignore[type-arg]
             [Extension(name, [str(s)], extra_compile_args=flags) for name, s in sources.items()],
             build_dir=str(self._scratch / "c"),
             include_path=list(ROOTS),
+            compiler_directives=DIRECTIVES,
             quiet=True,
         )
         for extension in extensions:

@@ -20,21 +20,25 @@ from coldpress.errors import (
 )
 from coldpress.hookspecs import hookimpl
 from coldpress.mapping import ReservedMapping
+from coldpress.pipeline import Pipeline, open  # noqa: A004
 from coldpress.roles import (
     Allocator,
     Compressor,
     Device,
     DeviceEntryType,
+    EntryContext,
     EntryType,
     Frontend,
     PackedBlock,
     Packer,
     Policy,
     PoolEntryType,
+    ShadowEntryType,
     Victim,
     Victims,
 )
 from coldpress.slotlist import SlotList
+from coldpress.stats import Stats
 from coldpress.units import Percent, Size
 
 __version__ = "0.1.0"
@@ -52,6 +56,7 @@ __all__ = [
     "DeviceEntryType",
     "DeviceError",
     "DeviceFull",
+    "EntryContext",
     "EntryType",
     "Frontend",
     "PackedBlock",
@@ -60,16 +65,21 @@ __all__ = [
     "Percent",
     "PipelineClosed",
     "PluginError",
+    "Pipeline",
     "Policy",
     "PoolBudget",
     "PoolEntryType",
     "PoolFull",
     "ReservedMapping",
+    "ShadowEntryType",
     "Size",
     "SlotEmpty",
     "SlotList",
     "SlotRange",
+    "Stats",
     "Victim",
     "Victims",
     "hookimpl",
+    "open",
+    "option",
 ]

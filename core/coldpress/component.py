@@ -49,4 +49,4 @@ def options(component: type[Component]) -> list[attrs.Attribute[Any]]:
 
 def summary(component: type[Component]) -> str:
     """The first line of the class's own docstring."""
-    return (inspect.getdoc(component) or "").partition("\n")[0]
+    return inspect.cleandoc(component.__doc__ or "").partition("\n")[0]

@@ -16,7 +16,8 @@ class ReservedMapping:
     the extent is address space, which is free. A released extent goes back to the operating
     system at once (MADV_DONTNEED) and reads as zeros when it is used again.
 
-    Parameters: `extent` in bytes, a multiple of the OS page; `count`, how many extents there may be.
+    Parameters: `extent` in bytes, a multiple of the OS page; `count`, how many extents there are
+    at most.
 
     Notes: not thread-safe; the pipeline calls under its lock. `acquire` and `release` are O(1).
     """
@@ -34,7 +35,7 @@ class ReservedMapping:
         self._count = count
 
     def acquire(self, size: int) -> int:
-        """The number of an extent with `size` bytes, or -1 if the budget or the mapping is used up."""
+        """The number of an extent with `size` bytes; -1 if the budget or the mapping has no room."""
         if not self._free_count and self._fresh == self._count:
             return -1
         if not self._budget.take(size):
@@ -51,6 +52,10 @@ class ReservedMapping:
         self._budget.give(size)
         self._free[self._free_count] = number
         self._free_count += 1
+
+    def close(self) -> None:
+        """Give all of it back to the operating system, even if something still holds the view."""
+        self._mapping.madvise(mmap.MADV_DONTNEED)
 
     def resident_bytes(self) -> int:
         """What of the mapping is in RAM, as the operating system counts it."""

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, annotation_typing=False
 """A doubly linked list of slots in two flat tables: what most policies are made of."""
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import NewType
 
 Size = NewType("Size", int)
@@ -45,7 +46,7 @@ def parse_size(value: object) -> Size:
     if unit not in _UNITS:
         known = ", ".join(u for u in _UNITS if u)
         raise ValueError(f"unknown unit {unit!r} in {value!r}; known units: {known}")
-    size = float(number) * _UNITS[unit] if "." in number else int(number) * _UNITS[unit]
+    size = Fraction(number) * _UNITS[unit]  # a float would make 4.1kB no whole number
     if size != int(size):
         raise ValueError(f"{value!r} is not a whole number of bytes")
     return Size(int(size))

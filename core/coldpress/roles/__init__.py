@@ -6,7 +6,13 @@ from coldpress.component import Component
 from coldpress.roles.allocator import Allocator
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
-from coldpress.roles.entry_type import DeviceEntryType, EntryType, PoolEntryType
+from coldpress.roles.entry_type import (
+    DeviceEntryType,
+    EntryContext,
+    EntryType,
+    PoolEntryType,
+    ShadowEntryType,
+)
 from coldpress.roles.frontend import Frontend
 from coldpress.roles.packer import PackedBlock, Packer, Victim, Victims
 from coldpress.roles.policy import Policy
@@ -28,12 +34,14 @@ __all__ = [
     "Compressor",
     "Device",
     "DeviceEntryType",
+    "EntryContext",
     "EntryType",
     "Frontend",
     "PackedBlock",
     "Packer",
     "Policy",
     "PoolEntryType",
+    "ShadowEntryType",
     "Victim",
     "Victims",
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
@@ -13,26 +12,21 @@ from coldpress.component import Component
 if TYPE_CHECKING:
     from coldpress.blockstore import BlockStore
     from coldpress.budget import PoolBudget
+    from coldpress.codecs import Codecs
     from coldpress.roles.allocator import Allocator
-    from coldpress.roles.compressor import Compressor
-
-PAYLOAD_BITS = 60
-"""A word is 4 bits of tag (which entry type) under 60 bits of payload (the type's own)."""
 
 
 @attrs.frozen
 class EntryContext:
     """The parts of the pipeline that an entry type may use.
 
-    `codecs` maps codec ids to compressors, 0 standing for none; `codec` is the id (1 to 255) that
-    new objects get. `store` reads the device.
+    `codecs` compresses pages and turns stored objects back into them, `store` reads the device.
     """
 
     page_size: int
     allocator: Allocator
     budget: PoolBudget
-    codec: int
-    codecs: Mapping[int, Compressor]
+    codecs: Codecs
     store: BlockStore
 
 
@@ -49,6 +43,9 @@ class EntryType(Component):
         other calls run under the pipeline's lock and must be O(1) but for copying one object.
         A fetched token must stay good whatever happens to the slot afterwards.
     """
+
+    counts_as: ClassVar[str | None] = None
+    """The counter in `Stats` that gives the slots of this type, if there is one."""
 
     def open(self, context: EntryContext) -> None:
         """Make ready, once, before any other call."""
@@ -84,7 +81,20 @@ class EntryType(Component):
 
 @attrs.define(slots=False, eq=False, kw_only=True)
 class PoolEntryType(EntryType):
-    """An entry type whose object lies in the pool and can be written to the device as it is."""
+    """An entry type whose object lies in the pool and can be written to the device as it is.
+
+    Attributes:
+        object_bytes: compressed bytes of all its objects.
+        resident_bytes: what a mapping of its own, not the allocator's, has in RAM.
+    """
+
+    @property
+    @abc.abstractmethod
+    def object_bytes(self) -> int: ...
+
+    @property
+    def resident_bytes(self) -> int:
+        return 0
 
     @abc.abstractmethod
     def describe(self, payload: int) -> tuple[int, int]:
@@ -122,3 +132,21 @@ class DeviceEntryType(EntryType):
     @abc.abstractmethod
     def mark_seen(self, payload: int) -> int:
         """The same place, remembered as read once."""
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class ShadowEntryType(EntryType):
+    """An entry type for a slot that is empty but remembers when it was emptied.
+
+    The kernel leaves such a word behind when a page is evicted (mm/workingset.c). A page that is
+    stored again while fewer stores have passed than there are objects in the pool would not have
+    been evicted by a pool a little larger: the policy is told that it is warm.
+    """
+
+    @abc.abstractmethod
+    def mark(self, clock: int) -> int:
+        """The payload for a slot emptied at this time, counted in stores."""
+
+    @abc.abstractmethod
+    def clock(self, payload: int) -> int:
+        """The time that `mark` was given."""

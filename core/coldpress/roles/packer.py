@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from coldpress.component import Component, option
 from coldpress.units import Size, format_size
+
+if TYPE_CHECKING:
+    from coldpress.block import BlockIdentity
 
 
 @attrs.frozen
@@ -16,7 +19,7 @@ class Victim:
     """An object that leaves the pool, as it was when the policy named it.
 
     `word` is the slot's whole table word, `codec` and `length` describe the compressed bytes,
-    `order` is the folio's (the object stands for 2**order pages).
+    `order` is the folio's (the object stands for 2**order pages), `sequence` its age.
     """
 
     slot: int
@@ -24,6 +27,7 @@ class Victim:
     codec: int
     order: int
     length: int
+    sequence: int
 
 
 class Victims(Protocol):
@@ -86,11 +90,10 @@ class Packer(Component):
         """Whether an object of `length` bytes can ever be written."""
 
     @abc.abstractmethod
-    def pack(self, victims: Victims, sequence: int, epoch: int, uuid: bytes) -> PackedBlock | None:
+    def pack(self, victims: Victims, identity: BlockIdentity) -> PackedBlock | None:
         """Take victims until a block is full, or none is left; None if there was none at all.
 
-        `sequence` is the new block's number in the device's history; it, `epoch` and `uuid` (16
-        bytes) go into the block's header.
+        `identity` goes into the block's header.
         """
 
     def idle(self) -> None:

@@ -1,0 +1,9 @@
+"""`python -m coldpress`."""
+
+from __future__ import annotations
+
+import sys
+
+from coldpress.cli import main
+
+sys.exit(main())

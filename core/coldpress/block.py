@@ -1,0 +1,205 @@
+"""The bytes of a block: header, records, objects.
+
+A block is written once, as 1 to N whole pages, and describes itself. All numbers are
+little-endian.
+
+    header    64 bytes
+    records   24 bytes each, `count` of them
+    objects   for each record, in their order: the record again (24 bytes, "inline"), then the
+              compressed bytes
+    zeros     to the end of the last page
+
+Header: magic "CPBK", version u8, record size u8, flags u16 (0), uuid 16 bytes, epoch u32, pages
+u32, block sequence u64, W u64 (every block sequence up to it was flushed before this header was
+built), count u32, object bytes u32, reserved u32 (0), CRC-32 of the 60 bytes before and of all
+records.
+
+Record: u64 of place (24 bits), length (24), codec (8), kind (4), order (4), from the low end up;
+slot u32; CRC-32 u32; sequence u64. In the table the place is the byte offset of the inline record
+from the block's start. In the inline record it is the low 24 bits of the block's sequence: a reader
+that expects another one knows that these are the bytes of an earlier block. The CRC covers the
+record without place and CRC, then the object's bytes; so both copies, and a copy that is moved to
+another block, carry the same one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from coldpress.checksum import crc32
+from coldpress.roles.packer import PackedBlock, Victim
+
+MAGIC = b"CPBK"
+VERSION = 1
+KIND_OBJECT = 1
+
+_HEADER = struct.Struct("<4sBBH16sIIQQIII")
+_CRC = struct.Struct("<I")
+_RECORD = struct.Struct("<QIIQ")
+_COVERED = struct.Struct("<QIQ")
+HEADER_BYTES = _HEADER.size + _CRC.size
+RECORD_BYTES = _RECORD.size
+PLACE_MASK = (1 << 24) - 1
+
+
+@attrs.frozen
+class BlockIdentity:
+    """What a header says of the device that its block belongs to, and of the block's age."""
+
+    uuid: bytes
+    epoch: int
+    sequence: int
+    durable: int = 0
+
+
+@attrs.frozen
+class Record:
+    """One record, as read. `place` is an offset in a table, a stamp in an inline record."""
+
+    kind: int
+    slot: int
+    order: int
+    sequence: int
+    place: int
+    length: int
+    codec: int
+    crc: int
+
+
+@attrs.frozen
+class Header:
+    """A block's header with its table of records."""
+
+    identity: BlockIdentity
+    pages: int
+    payload: int
+    records: list[Record]
+
+
+class BlockError(ValueError):
+    """These bytes are not what a block's bytes must be; the message says how."""
+
+
+def room_for(block: int, objects: int, payload: int) -> bool:
+    """Whether a block of `block` bytes holds so many objects with so many compressed bytes."""
+    return HEADER_BYTES + 2 * RECORD_BYTES * objects + payload <= block
+
+
+def build(
+    buffer: memoryview,
+    page_size: int,
+    identity: BlockIdentity,
+    victims: Sequence[Victim],
+    copy_into: Callable[[Victim, memoryview, int], None],
+) -> PackedBlock:
+    """Lay out a block in `buffer`, which must have room, and pad it to whole pages.
+
+    The objects are copied back to back by `copy_into(victim, buffer, at)`.
+    """
+    count = len(victims)
+    stamp = identity.sequence & PLACE_MASK
+    at = HEADER_BYTES + RECORD_BYTES * count
+    table = HEADER_BYTES
+    payload = 0
+    members = []
+    for victim in victims:
+        length = victim.length
+        data = at + RECORD_BYTES
+        copy_into(victim, buffer, data)
+        shape = length << 24 | victim.codec << 48 | KIND_OBJECT << 56 | victim.order << 60
+        covered = _COVERED.pack(shape, victim.slot, victim.sequence)
+        crc = crc32(buffer[data : data + length], crc32(covered))
+        _RECORD.pack_into(buffer, table, shape | at, victim.slot, crc, victim.sequence)
+        _RECORD.pack_into(buffer, at, shape | stamp, victim.slot, crc, victim.sequence)
+        members.append((victim, at))
+        at = data + length
+        table += RECORD_BYTES
+        payload += length
+    pages = -(-at // page_size)
+    end = pages * page_size
+    buffer[at:end] = bytes(end - at)  # no stale memory reaches the device
+    _HEADER.pack_into(
+        buffer,
+        0,
+        MAGIC,
+        VERSION,
+        RECORD_BYTES,
+        0,
+        identity.uuid,
+        identity.epoch,
+        pages,
+        identity.sequence,
+        identity.durable,
+        count,
+        payload,
+        0,
+    )
+    _CRC.pack_into(buffer, _HEADER.size, _header_crc(buffer, count))
+    return PackedBlock(buffer[:end], members)
+
+
+def read_header(data: memoryview, page_size: int) -> Header:
+    """The header and records at the start of `data`, which is a whole block or its first pages.
+
+    Raises `BlockError`. Every count and offset is checked before it is used.
+    """
+    if len(data) < HEADER_BYTES:
+        raise BlockError(f"{len(data)} bytes are too few for a header")
+    magic, version, record_size, flags, uuid, epoch, pages, sequence, durable, count, payload, _ = (
+        _HEADER.unpack_from(data)
+    )
+    if magic != MAGIC:
+        raise BlockError("no block starts here")
+    if (version, record_size, flags) != (VERSION, RECORD_BYTES, 0):
+        raise BlockError(f"version {version} of the block format is not known here")
+    if not room_for(min(len(data), pages * page_size), count, 0):
+        raise BlockError(f"{count} records do not fit")
+    (crc,) = _CRC.unpack_from(data, _HEADER.size)
+    if crc != _header_crc(data, count):
+        raise BlockError("checksum of header and records is wrong")
+    at = range(HEADER_BYTES, HEADER_BYTES + RECORD_BYTES * count, RECORD_BYTES)
+    records = [read_record(data, place) for place in at]
+    return Header(BlockIdentity(uuid, epoch, sequence, durable), pages, payload, records)
+
+
+def read_record(data: memoryview, at: int) -> Record:
+    """The record at `at`, unchecked."""
+    shape, slot, crc, sequence = _RECORD.unpack_from(data, at)
+    return Record(
+        kind=shape >> 56 & 15,
+        slot=slot,
+        order=shape >> 60,
+        sequence=sequence,
+        place=shape & PLACE_MASK,
+        length=shape >> 24 & PLACE_MASK,
+        codec=shape >> 48 & 255,
+        crc=crc,
+    )
+
+
+def read_object(data: memoryview, slot: int, length: int, stamp: int) -> Record:
+    """Check an inline record and the object behind it, both in `data`, and return the record.
+
+    `stamp` is the sequence of the block that the object was written in. Raises `BlockError` if
+    anything is not as it was written.
+    """
+    record = read_record(data, 0)
+    if record.kind != KIND_OBJECT or record.length != length:
+        raise BlockError("the record in front of the object is damaged")
+    if record.place != stamp & PLACE_MASK:
+        raise BlockError("these are the bytes of an earlier block: its write was lost")
+    if not record.slot <= slot < record.slot + (1 << record.order):
+        raise BlockError(f"the object belongs to slot {record.slot}")
+    (shape,) = struct.unpack_from("<Q", data)
+    covered = _COVERED.pack(shape & ~PLACE_MASK, record.slot, record.sequence)
+    if crc32(data[RECORD_BYTES : RECORD_BYTES + length], crc32(covered)) != record.crc:
+        raise BlockError("checksum of the object is wrong")
+    return record
+
+
+def _header_crc(data: memoryview, count: int) -> int:
+    start = crc32(data[: _HEADER.size])
+    return crc32(data[HEADER_BYTES : HEADER_BYTES + RECORD_BYTES * count], start)

@@ -1,0 +1,198 @@
+"""The device as the pipeline uses it: blocks out, objects back."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import threading
+
+import attrs
+
+from coldpress.block import RECORD_BYTES, BlockError, BlockIdentity, read_object
+from coldpress.checksum import crc32
+from coldpress.errors import CorruptBlock, DeviceError
+from coldpress.flat import reserve
+from coldpress.layout import RESERVE_BLOCKS, SUPERBLOCK_MAGIC, SUPERBLOCKS
+from coldpress.roles.device import Device
+from coldpress.roles.packer import PackedBlock
+from coldpress.space import BlockSpace
+
+_SUPERBLOCK = struct.Struct("<8sIII16sQ")
+_CRC = struct.Struct("<I")
+_VERSION = 1
+_COUNTER_BITS = 44  # of a record's sequence; the epoch is above them
+
+
+@attrs.define
+class DeviceObject:
+    """An object on the device: where it is, and after a read its codec and compressed bytes."""
+
+    slot: int
+    offset: int
+    length: int
+    stamp: int
+    codec: int = 0
+    data: bytes = b""
+    read_bytes: int = 0
+
+
+@attrs.define
+class DeviceCounters:
+    """I/Os and bytes, kept under the pipeline's lock."""
+
+    writes: int = 0
+    write_bytes: int = 0
+    written_payload: int = 0
+    reads: int = 0
+    read_bytes: int = 0
+    errors: int = 0
+
+
+class BlockStore:
+    """Places blocks on the device, reads single objects back and checks every byte of them.
+
+    Attributes: `space`, `counters`, `last_error` (the latest failed write, or None).
+
+    Notes: `read` is called by any number of threads without a lock; all else under the
+    pipeline's lock.
+    """
+
+    def __init__(self, device: Device, page_size: int, block: int) -> None:
+        self.device = device
+        self.space = BlockSpace(
+            SUPERBLOCKS * page_size, device.size, block, page_size, RESERVE_BLOCKS
+        )
+        self.counters = DeviceCounters()
+        self.last_error: DeviceError | None = None
+        self._page_size = page_size
+        self._uuid = secrets.token_bytes(16)
+        self._epoch = 1
+        self._sequence = 0
+        self._record_sequence = 0
+        self._freed_at_discard = 0
+        self._scratch = threading.local()
+        device.open()
+        try:
+            self._alignment = device.alignment
+            if page_size % self._alignment:
+                raise DeviceError(
+                    f"the device needs I/O aligned to {self._alignment} bytes, "
+                    f"pages have {page_size}"
+                )
+            self._write_superblock(block)
+        except BaseException:
+            device.close()
+            raise
+
+    def next_sequence(self) -> int:
+        """The age of the next record; a later one is always larger."""
+        self._record_sequence += 1
+        return self._epoch << _COUNTER_BITS | self._record_sequence
+
+    def next_identity(self) -> BlockIdentity:
+        """What the header of the next block says."""
+        self._sequence += 1
+        return BlockIdentity(self._uuid, self._epoch, self._sequence)
+
+    def has_room(self) -> bool:
+        """Whether a block is free; if not, `last_error` says so."""
+        if self.space.free:
+            return True
+        used = self.space.in_use
+        self.last_error = DeviceError(
+            f"the device is full: {used} of its {self.space.count} blocks are in use and "
+            f"{RESERVE_BLOCKS} are kept for the cleaner; a larger [device] size is needed"
+        )
+        return False
+
+    def write(self, packed: PackedBlock, identity: BlockIdentity) -> int:
+        """Write a block, in one I/O, and return the device offset where it starts.
+
+        Raises `DeviceError`, and gives the place back, if it fails or no block is free.
+        """
+        if not self.has_room() and self.last_error is not None:
+            raise self.last_error
+        block = self.space.acquire()
+        offset = self.space.offset_of(block)
+        try:
+            self.device.write(offset, packed.data)
+        except DeviceError as error:
+            self.space.abandon(block)
+            self.counters.errors += 1
+            self.last_error = error
+            raise
+        self.last_error = None
+        payload = sum(victim.length for victim, _ in packed.members)
+        self.space.commit(block, identity.sequence, len(packed.data) // self._page_size, payload)
+        self.counters.writes += 1
+        self.counters.write_bytes += len(packed.data)
+        self.counters.written_payload += payload
+        return offset
+
+    def reference(self, slot: int, offset: int, length: int) -> DeviceObject:
+        """What `read` needs to read this object, and to know if its block is reused meanwhile."""
+        return DeviceObject(slot, offset, length, self.space.stamp(offset))
+
+    def read(self, wanted: DeviceObject) -> None:
+        """Read the object, in one I/O of just its sectors, and fill in codec and data.
+
+        Raises `DeviceError` if the read fails and `BlockError` if the bytes are not those that
+        were written; that may mean that the block was reused meanwhile.
+        """
+        align = self._alignment
+        start = wanted.offset - wanted.offset % align
+        end = wanted.offset + RECORD_BYTES + wanted.length
+        end += -end % align
+        buffer = self._buffer(end - start)
+        try:
+            self.device.read_into(start, buffer)
+        except DeviceError as error:
+            block = self.space.block_of(wanted.offset)
+            raise DeviceError(f"slot {wanted.slot}: block {block}: {error}") from error
+        inside = buffer[wanted.offset - start :]
+        record = read_object(inside, wanted.slot, wanted.length, wanted.stamp)
+        wanted.codec = record.codec
+        wanted.data = bytes(inside[RECORD_BYTES : RECORD_BYTES + wanted.length])
+        wanted.read_bytes = end - start
+
+    def is_current(self, wanted: DeviceObject) -> bool:
+        """Whether the block is still the one that `reference` saw."""
+        return self.space.stamp(wanted.offset) == wanted.stamp
+
+    def corrupt(self, wanted: DeviceObject, why: BlockError) -> CorruptBlock:
+        """The error for an object whose bytes are damaged."""
+        block = self.space.block_of(wanted.offset)
+        return CorruptBlock(wanted.slot, block, wanted.offset, str(why))
+
+    def count_read(self, done: DeviceObject) -> None:
+        """Count a read that `read` did."""
+        self.counters.reads += 1
+        self.counters.read_bytes += done.read_bytes
+
+    def flush(self) -> None:
+        """Make durable what was written, and tell the device which blocks are free again."""
+        self.device.flush()
+        if self.space.freed != self._freed_at_discard:
+            self._freed_at_discard = self.space.freed
+            for offset, length in self.space.free_runs():
+                self.device.discard(offset, length)
+
+    def close(self) -> None:
+        """Release the device."""
+        self.device.close()
+
+    def _buffer(self, size: int) -> memoryview:
+        # One per thread, aligned because it is a mapping of its own; a larger one replaces it.
+        buffer: memoryview | None = getattr(self._scratch, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = self._scratch.buffer = memoryview(reserve(size + -size % (32 << 10)))
+        return buffer[:size]
+
+    def _write_superblock(self, block: int) -> None:
+        # The device's owner is told by these bytes: `file` and `nvme` refuse to overwrite others'.
+        page = memoryview(reserve(self._page_size))
+        _SUPERBLOCK.pack_into(
+            page, 0, SUPERBLOCK_MAGIC, _VERSION, self._page_size, block, self._uuid, self._epoch
+        )
+        _CRC.pack_into(page, _SUPERBLOCK.size, crc32(page[: _SUPERBLOCK.size]))
+        self.device.write(0, page)

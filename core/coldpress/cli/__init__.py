@@ -1,0 +1,72 @@
+"""The command line: `coldpress COMMAND`, one module for each command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from coldpress import __version__
+from coldpress.cli import check, plugins, run
+from coldpress.errors import ColdpressError, ConfigError
+from coldpress.registry import default_registry
+
+_COMMANDS = {"run": run, "check": check, "plugins": plugins}
+
+_EPILOG = """\
+examples:
+  coldpress run --input /usr/lib         what the built-in pipeline makes of these files
+  coldpress check pipeline.toml          is this pipeline file right, and what does it compose
+  coldpress plugins                      the parts that a pipeline can be composed from
+
+exit status: 0 done, 1 the data or the run failed, 2 the call or the config is wrong"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` (by default the process's) gives; the exit status."""
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has said what there was to say
+        return int(stop.code or 0)
+    try:
+        for warning in default_registry().warnings:
+            print(f"coldpress: warning: {warning}", file=sys.stderr)
+        status = _COMMANDS[args.command].run(args)
+        sys.stdout.flush()  # so that a reader that has gone is noticed here
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"{problem.where or 'coldpress'}: {problem.message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("coldpress: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _drop_stdout()
+        return 1
+    except (ColdpressError, OSError, MemoryError) as error:
+        print(f"coldpress: error: {error or 'out of memory'}", file=sys.stderr)
+        _drop_stdout()
+        return 1
+    return status
+
+
+def _drop_stdout() -> None:
+    """Send what is still buffered nowhere: the interpreter's exit would only fail on it again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coldpress",
+        description="A compressed swap tier in user space, composed from plugins.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"coldpress {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in _COMMANDS.values():
+        command.add(subparsers)
+    return parser

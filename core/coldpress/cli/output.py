@@ -1,0 +1,28 @@
+"""Tables on standard output: for eyes on a terminal, for grep and cut in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print the rows under their headings; in a pipe, one line each, tabs between, no headings.
+
+    A cell may have several lines; in a pipe they are joined by ", ".
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(", ".join(cell.splitlines()) for cell in row))
+        return
+    table = Table(box=SIMPLE)
+    for column in columns:
+        table.add_column(column, overflow="fold")  # never an ellipsis
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # as it is: "[cache]" is no markup
+    Console().print(table)

@@ -1,0 +1,50 @@
+"""The checks that look at more than one key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from coldpress.config.document import Path
+from coldpress.layout import smallest_device
+from coldpress.units import Percent, format_size
+from coldpress.values import written
+
+
+def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path], str]]:
+    """What is wrong between keys: the keys concerned, the most telling one first, and a text.
+
+    `tables` maps a table's name ("" for the top level) to its values, defaults included. A key
+    whose own value is wrong is not there, and nothing is said of it.
+    """
+    page_size = tables[""].get("page_size")
+    block = tables["packer"].get("block")
+    limit = tables["allocator"].get("limit")
+    size = tables["device"].get("size")
+    high = tables["writeback"].get("high")
+    accept = tables["writeback"].get("accept")
+    if page_size and block is not None and block % page_size:
+        yield (
+            [("packer", "block"), ("page_size",)],
+            f"'block' in [packer]: must be a multiple of page_size, {format_size(page_size)}, "
+            f"got {format_size(block)}",
+        )
+    if block and limit is not None and limit < 2 * block:
+        yield (
+            [("allocator", "limit"), ("packer", "block")],
+            f"'limit' in [allocator]: must be at least {format_size(2 * block)}, one block of "
+            f"{format_size(block)} in the pool and one staged, got {format_size(limit)}",
+        )
+    smallest = smallest_device(page_size, block) if page_size and block else 0
+    if block and size is not None and size < smallest:
+        yield (
+            [("device", "size"), ("packer", "block"), ("page_size",)],
+            f"'size' in [device]: must be at least {format_size(smallest)} for blocks of "
+            f"{format_size(block)}, got {format_size(size)}",
+        )
+    if high is not None and accept is not None and accept > high:
+        yield (
+            [("writeback", "accept"), ("writeback", "high")],
+            f"'accept' in [writeback]: must not be above high, {written(high, Percent)}, "
+            f"got {written(accept, Percent)}",
+        )

@@ -1,0 +1,43 @@
+"""The swap table: one 64-bit word per slot.
+
+A word is zero for a slot that was never used; else its low four bits are a tag, which entry type
+the slot has, and the other 60 are the payload, whose meaning is the type's own.
+"""
+
+from __future__ import annotations
+
+from coldpress.flat import resident, table
+
+TAG_BITS = 4
+TAG_MASK = (1 << TAG_BITS) - 1
+
+
+class SwapTable:
+    """A flat table of words, indexed by slot.
+
+    Notes: not thread-safe; the pipeline calls under its lock. Every call is O(1).
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.words = table("Q", slots)
+
+    def get(self, slot: int) -> int:
+        """The slot's word."""
+        return self.words[slot]
+
+    def put(self, slot: int, word: int) -> None:
+        """Set the slot's word, whatever it was."""
+        self.words[slot] = word
+
+    def compare_exchange(self, slot: int, expected: int, word: int) -> bool:
+        """Set the slot's word if it is still the expected one; whether it was."""
+        if self.words[slot] != expected:
+            return False
+        self.words[slot] = word
+        return True
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Bytes of the table that are in RAM."""
+        return resident(self.words)

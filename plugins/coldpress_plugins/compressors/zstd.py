@@ -1,0 +1,86 @@
+"""Zstandard: dense, and with a trained dictionary denser still."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import zstandard
+
+from coldpress import Buffer, Compressor, option
+
+# A page needs no magic number, no content size and no checksum of its own: 8 bytes saved on each.
+_FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
+
+
+def _readable(instance: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        empty = not Path(value).read_bytes()
+    except OSError as error:
+        raise ValueError(f"can not read dictionary {value!r}: {error.strerror}") from None
+    if empty:
+        raise ValueError(f"dictionary {value!r} is empty")
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Zstd(Compressor):
+    """Zstandard frames without magic number; dense at a good speed.
+
+    Notes:
+        A context costs 8 us to make and is not thread-safe: each thread keeps its own.
+    """
+
+    name = "zstd"
+    level: int = option(
+        default=1,
+        help="-50 (fast) to 22 (dense)",
+        validator=attrs.validators.and_(attrs.validators.ge(-50), attrs.validators.le(22)),
+    )
+    dictionary: str | None = option(
+        default=None,
+        help="file with a dictionary trained on pages like these (zstd --train)",
+        validator=_readable,
+    )
+
+    def open(self) -> None:
+        self._threads = threading.local()
+        self._dictionary = None
+        if self.dictionary is not None:
+            self._dictionary = zstandard.ZstdCompressionDict(Path(self.dictionary).read_bytes())
+            self._dictionary.precompute_compress(level=self.level)
+
+    def compress(self, page: Buffer) -> bytes:
+        try:
+            compress = self._threads.compress
+        except AttributeError:
+            compress = self._new_compressor()
+        data: bytes = compress(page)
+        return data
+
+    def decompress(self, data: Buffer, size: int) -> bytes:
+        try:
+            decompress = self._threads.decompress
+        except AttributeError:
+            decompress = self._threads.decompress = zstandard.ZstdDecompressor(
+                dict_data=self._dictionary, format=_FORMAT
+            ).decompress
+        page: bytes = decompress(data, max_output_size=size, allow_extra_data=False)
+        return page
+
+    def _new_compressor(self) -> Callable[[Buffer], bytes]:
+        parameters = zstandard.ZstdCompressionParameters(
+            compression_level=self.level,  # and the library fits its tables to each input's size
+            format=_FORMAT,
+            write_content_size=False,
+            write_checksum=False,
+            write_dict_id=False,
+        )
+        compressor = zstandard.ZstdCompressor(
+            dict_data=self._dictionary, compression_params=parameters
+        )
+        self._threads.compress = compressor.compress
+        return compressor.compress

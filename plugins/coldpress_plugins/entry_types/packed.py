@@ -1,0 +1,54 @@
+"""Objects that were written to the device, still compressed."""
+
+from __future__ import annotations
+
+import attrs
+
+from coldpress import DeviceEntryType, EntryContext
+from coldpress.blockstore import DeviceObject
+
+# payload: device byte offset (42 bits: 4 TiB) | length (17) | read once (1)
+_LENGTH = 42
+_SEEN = 1 << 59
+_OFFSET_MASK = (1 << _LENGTH) - 1
+_LENGTH_MASK = (1 << 17) - 1
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Packed(DeviceEntryType):
+    """Objects on the device, inside a block, as they were compressed in the pool.
+
+    The word holds the place and the length; codec, folio order and checksum stand in front of the
+    object on the device, so that a page there costs no memory but its word.
+    """
+
+    name = "packed"
+
+    def open(self, context: EntryContext) -> None:
+        self._page_size = context.page_size
+        self._codecs = context.codecs
+        self._store = context.store
+
+    def fetch(self, slot: int, payload: int) -> DeviceObject:
+        return self._store.reference(slot, *self.locate(payload))
+
+    def decode(self, token: DeviceObject) -> bytes:
+        self._store.read(token)
+        return self._codecs.decode(token.codec, token.data, self._page_size)
+
+    def release(self, payload: int) -> None:
+        self._store.space.release(*self.locate(payload))
+
+    def place(self, offset: int, length: int) -> int:
+        if offset > _OFFSET_MASK:
+            raise ValueError(f"device offset {offset} is past 4 TiB")
+        return offset | length << _LENGTH
+
+    def locate(self, payload: int) -> tuple[int, int]:
+        return payload & _OFFSET_MASK, payload >> _LENGTH & _LENGTH_MASK
+
+    def seen(self, payload: int) -> bool:
+        return bool(payload & _SEEN)
+
+    def mark_seen(self, payload: int) -> int:
+        return payload | _SEEN

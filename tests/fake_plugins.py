@@ -1,0 +1,89 @@
+"""Small plugins that register and build but do nothing, for tests of what happens before opening."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+import coldpress
+from coldpress.hookspecs import HOOKS
+from coldpress.registry import Registry
+
+
+def concrete(base: type, name: str | None, **options: tuple[Any, Any]) -> Any:
+    """A subclass of a role's class with stubs for all that is abstract, and these options.
+
+    Each option is (annotation, what `coldpress.option` gives).
+    """
+    body: dict[str, Any] = {one: lambda self, *args: None for one in base.__abstractmethods__}
+    body |= {key: field for key, (_, field) in options.items()}
+    body["__annotations__"] = {key: kind for key, (kind, _) in options.items()}
+    body["__doc__"] = f"The {name} of the tests.\n\n    And more of it."
+    if name is not None:
+        body["name"] = name
+    cls = type(f"Fake{name}", (base,), body)
+    return attrs.define(slots=False, eq=False, kw_only=True)(cls)
+
+
+def plugin(name: str = "fakes", **classes: list[Any]) -> ModuleType:
+    """A plugin module that registers these classes: `plugin(compressor=[Zstd])`."""
+    module = ModuleType(name)
+    for role, found in classes.items():
+
+        def hook(found: list[Any] = found) -> list[Any]:
+            return found
+
+        hook.__name__ = HOOKS[role]
+        setattr(module, HOOKS[role], coldpress.hookimpl(hook))
+    return module
+
+
+def claimer(name: str) -> Any:
+    """An entry type that claims pages."""
+    fake = concrete(coldpress.EntryType, name)
+    fake.prepare = lambda self, page: bytes(page)
+    return fake
+
+
+def _level(lowest: int, highest: int) -> Any:
+    within = attrs.validators.and_(attrs.validators.ge(lowest), attrs.validators.le(highest))
+    return int, coldpress.option(default=1, help="how hard", validator=within)
+
+
+def _path(**default: Any) -> Any:
+    return str | None if default else str, coldpress.option(help="where", **default)
+
+
+Zstd = concrete(
+    coldpress.Compressor,
+    "zstd",
+    level=_level(1, 22),
+    dictionary=(str | None, coldpress.option(default=None, help="a trained dictionary")),
+)
+Lz4 = concrete(coldpress.Compressor, "lz4", acceleration=_level(1, 65537))
+Brotli = concrete(coldpress.Compressor, "brotli", level=_level(0, 11))
+NoCompression = concrete(coldpress.Compressor, "none")
+FileDevice = concrete(coldpress.Device, "file", path=_path(default=None))
+NvmeDevice = concrete(coldpress.Device, "nvme", path=_path())
+
+CLASSES: dict[str, list[Any]] = {
+    "compressor": [Zstd, Lz4, Brotli, NoCompression],
+    "allocator": [concrete(coldpress.Allocator, "zsmalloc")],
+    "entry_type": [
+        claimer("filled"),
+        claimer("zswap"),
+        claimer("raw"),
+        concrete(coldpress.DeviceEntryType, "packed"),
+        concrete(coldpress.ShadowEntryType, "shadow"),
+    ],
+    "policy": [concrete(coldpress.Policy, "lru"), concrete(coldpress.Policy, "fifo")],
+    "packer": [concrete(coldpress.Packer, "bounce")],
+    "device": [FileDevice, NvmeDevice],
+}
+
+
+def registry(*more: tuple[object, str, str]) -> Registry:
+    """One plugin for each name that a pipeline needs, and what is given besides."""
+    return Registry([(plugin(**CLASSES), "coldpress", "0.1.0"), *more])

@@ -1,0 +1,51 @@
+"""Pages for tests: each kind meets another path, and each carries its slot and version."""
+
+from __future__ import annotations
+
+import random
+import sys
+import sysconfig
+from functools import cache
+from pathlib import Path
+
+PAGE = 4096
+KINDS = ("zero", "word", "wide", "text", "mixed", "noise")
+
+
+def page(kind: str, slot: int, version: int) -> bytes:
+    """A page of one of the KINDS, different for each slot and version but for `zero`."""
+    stamp = slot.to_bytes(4, "little") + version.to_bytes(4, "little")
+    if kind == "zero":
+        return bytes(PAGE)
+    if kind == "word":  # a fill word of which the lower half alone says all
+        return (slot << 16 | version & 0xFFFF).to_bytes(4, "little") * (PAGE // 4)
+    if kind == "wide":  # a fill word that no table word has room for
+        return (stamp[:7] + b"\xfe") * (PAGE // 8)
+    rng = random.Random(f"{kind}{slot}{version}")
+    if kind == "text":
+        body = b"".join(b"line %d of %d\n" % (i, rng.randrange(99)) for i in range(600))
+    elif kind == "mixed":
+        body = rng.randbytes(rng.randrange(64, PAGE - 64)) + bytes(PAGE)
+    else:
+        body = rng.randbytes(PAGE)
+    return stamp + body[: PAGE - len(stamp)]
+
+
+def any_page(slot: int, version: int) -> bytes:
+    """A page whose kind varies with slot and version."""
+    return page(KINDS[(slot * 7 + version * 5) % len(KINDS)], slot, version)
+
+
+@cache
+def real_pages(count: int) -> tuple[bytes, ...]:
+    """The first pages of the standard library's larger sources and of the interpreter."""
+    sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    found: list[bytes] = []
+    for source in [Path(sys.executable).resolve(), *sources]:
+        data = source.read_bytes()
+        room = count - len(found) if source in sources else count // 2
+        whole = range(0, len(data) - PAGE + 1, PAGE)
+        found += [data[at : at + PAGE] for at in list(whole)[:room]]
+        if len(found) >= count:
+            return tuple(found[:count])
+    raise AssertionError(f"the standard library has only {len(found)} pages")

@@ -1,0 +1,184 @@
+"""Random histories against a dict, and proof that the machine sees a fault in every part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from machine import PipelineMachine
+
+import coldpress
+from coldpress import Pipeline
+
+EXAMPLES = int(os.environ.get("COLDPRESS_EXAMPLES", "60"))
+
+
+class Cramped(PipelineMachine):
+    """A device that fills up: PoolFull may come, and nothing may be lost by it."""
+
+    device_size = "256KiB"
+    may_fill = True
+
+
+class WithClock(PipelineMachine):
+    policy = "clock"
+
+
+class WithZbudAndFifo(PipelineMachine):
+    allocator = "zbud"
+    policy = "fifo"
+
+
+@pytest.mark.parametrize("machine", [PipelineMachine, Cramped, WithClock, WithZbudAndFifo])
+def test_random_histories(machine: type[PipelineMachine]) -> None:
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=EXAMPLES, stateful_step_count=25)
+    )
+
+
+class Sabotaged(PipelineMachine):
+    fault: ClassVar[Callable[[Pipeline], None]]
+
+    def sabotage(self, pipeline: Pipeline) -> None:
+        type(self).fault(pipeline)
+
+
+def every(count: int) -> Callable[[], bool]:
+    """True at every count-th call."""
+    calls: Iterator[int] = iter(range(1, 10**9))
+    return lambda: next(calls) % count == 0
+
+
+def table_loses_a_word(pipeline: Pipeline) -> None:
+    table, due = pipeline._entries.table, every(5)
+    put = table.put
+    table.put = lambda slot, word: None if due() else put(slot, word)  # type: ignore[method-assign]
+
+
+def table_aliases_slots(pipeline: Pipeline) -> None:
+    table = pipeline._entries.table
+    get = table.get
+    table.get = lambda slot: get(slot & ~1 if slot > 48 else slot)  # type: ignore[method-assign]
+
+
+def allocator_overlaps_objects(pipeline: Pipeline) -> None:
+    entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+    alloc, due, last = entry._alloc, every(7), [0]  # type: ignore[attr-defined]
+
+    def overlap(data: bytes) -> int:
+        last[0] = last[0] if due() else alloc(data)
+        return last[0]
+
+    entry._alloc = overlap  # type: ignore[attr-defined]
+
+
+def allocator_flips_a_byte(pipeline: Pipeline) -> None:
+    entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+    read, due = entry._read, every(9)  # type: ignore[attr-defined]
+
+    def flip(handle: int, length: int) -> bytes:
+        data = read(handle, length)
+        return bytes([data[0] ^ 1]) + data[1:] if due() else data
+
+    entry._read = flip  # type: ignore[attr-defined]
+
+
+def policy_forgets_a_slot(pipeline: Pipeline) -> None:
+    policy, due = pipeline.config.policy, every(6)
+    evict = policy.evict
+    policy.evict = lambda: evict() if not due() else (evict(), evict())[1]  # type: ignore[method-assign]
+
+
+def policy_repeats_a_slot(pipeline: Pipeline) -> None:
+    policy, due, last = pipeline.config.policy, every(6), [-1]
+    evict = policy.evict
+
+    def repeat() -> int:
+        last[0] = last[0] if due() else evict()
+        return last[0]
+
+    policy.evict = repeat  # type: ignore[method-assign]
+
+
+def packer_misplaces_an_object(pipeline: Pipeline) -> None:
+    packer, due = pipeline.config.packer, every(2)
+    pack = packer.pack
+
+    def misplace(*args: Any) -> coldpress.PackedBlock | None:
+        packed = pack(*args)
+        if packed is None or not due() or len(packed.members) < 2:
+            return packed
+        first, second, *rest = packed.members
+        swapped = [(first[0], second[1]), (second[0], first[1]), *rest]
+        return coldpress.PackedBlock(packed.data, swapped)
+
+    packer.pack = misplace  # type: ignore[method-assign]
+
+
+def packer_drops_an_object(pipeline: Pipeline) -> None:
+    packer, due = pipeline.config.packer, every(2)
+    pack = packer.pack
+
+    def drop(*args: Any) -> coldpress.PackedBlock | None:
+        packed = pack(*args)
+        if packed is None or not due():
+            return packed
+        return coldpress.PackedBlock(packed.data, packed.members[:-1])
+
+    packer.pack = drop  # type: ignore[method-assign]
+
+
+def device_loses_a_write(pipeline: Pipeline) -> None:
+    device, due = pipeline.config.device, every(3)
+    write = device.write
+    device.write = lambda at, data: None if due() else write(at, data)  # type: ignore[method-assign]
+
+
+def device_flips_a_bit(pipeline: Pipeline) -> None:
+    device, due = pipeline.config.device, every(5)
+    read = device.read_into
+
+    def flip(offset: int, buffer: memoryview) -> None:
+        read(offset, buffer)
+        if due():
+            buffer[len(buffer) // 2] ^= 16
+
+    device.read_into = flip  # type: ignore[method-assign]
+
+
+def device_tears_a_write(pipeline: Pipeline) -> None:
+    device, due = pipeline.config.device, every(3)
+    write = device.write
+
+    def tear(at: int, data: coldpress.Buffer) -> None:
+        write(at, data[: len(data) // 2] if due() else data)
+
+    device.write = tear  # type: ignore[method-assign]
+
+
+FAULTS = [
+    table_loses_a_word,
+    table_aliases_slots,
+    allocator_overlaps_objects,
+    allocator_flips_a_byte,
+    policy_forgets_a_slot,
+    policy_repeats_a_slot,
+    packer_misplaces_an_object,
+    packer_drops_an_object,
+    device_loses_a_write,
+    device_flips_a_bit,
+    device_tears_a_write,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_the_machine_sees_a_planted_fault(fault: Callable[[Pipeline], None]) -> None:
+    machine = type("Faulty", (Sabotaged,), {"fault": staticmethod(fault)})
+    once = settings(max_examples=40, stateful_step_count=25, phases=[Phase.generate], database=None)
+    # What it raises depends on the part: a wrong page, a CorruptBlock, a ValueError of the core.
+    with pytest.raises((AssertionError, coldpress.ColdpressError, ValueError, ExceptionGroup)):
+        run_state_machine_as_test(machine, settings=once)

@@ -1,4 +1,4 @@
-"""Small plugins that register and build but do nothing, for tests of what happens before opening."""
+"""Plugins that can be built but do nothing, for tests of what happens before opening."""
 
 from __future__ import annotations
 

@@ -132,9 +132,7 @@ class PipelineMachine(RuleBasedStateMachine):
         assert stats.live_bytes <= stats.device_bytes
         # Out of band: the policy knows just the slots whose words are of objects in the pool.
         entries = self.pipeline._entries
-        pooled = {
-            slot for slot in range(SLOTS) if entries.pool_types[entries.table.get(slot) & 15]
-        }
+        pooled = {slot for slot in range(SLOTS) if entries.pool_types[entries.table.get(slot) & 15]}
         assert sorted(entries.policy.order()) == sorted(pooled)
         assert len(entries.policy) == len(pooled)
 
@@ -146,5 +144,3 @@ class PipelineMachine(RuleBasedStateMachine):
             if hasattr(self, "pipeline"):
                 self.pipeline.close()
             self.scratch.cleanup()
-
-

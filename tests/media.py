@@ -72,8 +72,6 @@ class Medium:
     def plant(self, offset: int, data: bytes) -> None:
         with open(self.file, "r+b", buffering=0) as file:
             os.pwrite(file.fileno(), data, self.start + offset)
-            if self.start == 0:
-                os.fsync(file.fileno())
 
 
 def file_medium(device: Device, file: Path) -> Medium:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
-import sysconfig
-from functools import cache
-from pathlib import Path
 
 PAGE = 4096
 KINDS = ("zero", "word", "wide", "text", "mixed", "noise")
@@ -34,18 +30,3 @@ def page(kind: str, slot: int, version: int) -> bytes:
 def any_page(slot: int, version: int) -> bytes:
     """A page whose kind varies with slot and version."""
     return page(KINDS[(slot * 7 + version * 5) % len(KINDS)], slot, version)
-
-
-@cache
-def real_pages(count: int) -> tuple[bytes, ...]:
-    """The first pages of the standard library's larger sources and of the interpreter."""
-    sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    found: list[bytes] = []
-    for source in [Path(sys.executable).resolve(), *sources]:
-        data = source.read_bytes()
-        room = count - len(found) if source in sources else count // 2
-        whole = range(0, len(data) - PAGE + 1, PAGE)
-        found += [data[at : at + PAGE] for at in list(whole)[:room]]
-        if len(found) >= count:
-            return tuple(found[:count])
-    raise AssertionError(f"the standard library has only {len(found)} pages")

@@ -10,16 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import (
-    FILES,
-    PAGE,
-    SIZE,
-    buffer,
-    descriptors,
-    maker,
-    noise,
-    read,
-)
+from media import FILES, PAGE, SIZE, buffer, descriptors, maker, noise, read
 
 from coldpress import DeviceError, DeviceFull
 from coldpress_plugins.devices import image, linux

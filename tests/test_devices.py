@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media import (
-    MEDIA,
-    PAGE,
-    SIZE,
-    Medium,
-    buffer,
-    noise,
-    read,
-)
+from media import MEDIA, PAGE, SIZE, Medium, buffer, noise, read
 
 from coldpress import DeviceError
 from coldpress.flat import OS_PAGE, resident
+from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.memory import MemoryDevice
+from coldpress_plugins.devices.nvme import NvmeDevice
 
 
 class DeviceContract:
@@ -212,3 +206,12 @@ def test_memory_is_real_only_where_it_was_written() -> None:
     assert device._view is not None
     assert resident(device._view[-SIZE:]) == OS_PAGE
     device.close()
+
+
+def test_a_path_must_name_something() -> None:
+    for device in (FileDevice, NvmeDevice):
+        for path in ("", "a\0b"):
+            with pytest.raises(ValueError, match="must name a file"):
+                device(path=path)
+    with pytest.raises(TypeError, match="path"):
+        NvmeDevice()  # type: ignore[call-arg]

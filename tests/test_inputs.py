@@ -172,6 +172,10 @@ def test_the_interpreter_is_input_enough() -> None:
     others = [path for path in files if {"site-packages", "__pycache__"} & set(path.parts)]
     assert all(".so" in path.name for path in others)  # libraries that the process has loaded
     assert any(".so" in path.name for path in files)
+    library = {path.resolve() for path in Path(os.__file__).resolve().parent.glob("[!_s]*/*.*")}
+    wanted = {path for path in library if path.is_file() and path.suffix not in (".a", ".pyc")}
+    assert wanted <= set(sizes)
+    assert not [path for path in files if path.suffix == ".a"]
     with read_inputs([], PAGE) as corpus:
         assert len(corpus) >= sum(sizes.values()) // PAGE
         if (Path(os.__file__).parent / "test").is_dir():  # a whole standard library

@@ -10,13 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import (
-    SIZE,
-    buffer,
-    descriptors,
-    opened_since,
-    refused,
-)
+from media import SIZE, buffer, descriptors, opened_since, refused
 
 from coldpress_plugins.devices import linux
 from coldpress_plugins.devices.nvme import NvmeDevice
@@ -82,7 +76,6 @@ def test_nvme_names_the_other_device_where_direct_io_is_not_possible(
 
     def set_flags(fd: int, command: int, argument: int = 0) -> int:
         if command == fcntl.F_SETFL:
-            del fd
             raise OSError(errno.EINVAL, "Invalid argument")
         return real(fd, command, argument)
 

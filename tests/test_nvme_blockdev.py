@@ -16,19 +16,25 @@ from test_devices import DeviceContract
 
 from coldpress import Device, DeviceError, DeviceFull
 from coldpress_plugins.devices.file import FileDevice
-from coldpress_plugins.devices.image import HEAD, MAGIC
+from coldpress_plugins.devices.image import MAGIC
 from coldpress_plugins.devices.nvme import NvmeDevice
 
 CAPACITY = 8 << 20
+HEAD = 128 << 10  # what is looked at to tell whose data it is
 os.environ["PATH"] += ":/usr/sbin:/sbin"  # where an ordinary user's PATH does not look
 
 
 def root(*command: str | Path) -> str:
     """Run what only root may run; without the means the test is skipped, but in CI it fails."""
+    require(os.geteuid() == 0, "needs root")
     require(shutil.which(command[0]) is not None, f"needs {command[0]}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     require(done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def undo(*command: str | Path) -> None:
+    subprocess.run(command, check=True)
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def attach(backing: Path, cleanup: ExitStack) -> Attach:
 
     def loop(*options: str) -> Path:
         device = Path(root("losetup", "--find", "--show", *options, backing))
-        cleanup.callback(root, "losetup", "--detach", device)
+        cleanup.callback(undo, "losetup", "--detach", device)
         return device
 
     return loop
@@ -66,7 +72,7 @@ def mounted(tmp_path: Path, cleanup: ExitStack) -> Callable[..., Path]:
         folder = tmp_path / "mounted"
         folder.mkdir()
         root("mount", "-t", kind, *options, what, folder)
-        cleanup.callback(root, "umount", folder)
+        cleanup.callback(undo, "umount", folder)
         return folder
 
     return mount
@@ -190,10 +196,11 @@ def test_a_wipe_that_fails_is_told_and_the_device_released(attach: Attach) -> No
     device = NvmeDevice(path=str(loop), size=SIZE)
     device.open()
     root("blockdev", "--setro", loop)
-    with pytest.raises(DeviceError, match="the contents could not be removed"):
+    with pytest.raises(DeviceError, match="the contents could not be removed") as caught:
         device.close()
     root("blockdev", "--setrw", loop)
-    device.open()
+    device.open()  # it was released, though the error and its frames live on
+    del caught
     device.close()
 
 

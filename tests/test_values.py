@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import types
 from typing import Any, Literal
 
@@ -68,9 +69,8 @@ def test_a_value_of_the_right_kind_is_taken(value: object, kind: Any, result: ob
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(value: object, kind: Any, message: str) -> None:
-    with pytest.raises(ValueError, match="") as caught:
+    with pytest.raises(ValueError, match=re.escape(message)):
         structure(value, kind)
-    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

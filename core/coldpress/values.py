@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
@@ -126,7 +125,7 @@ def _integer(value: object, kind: Any) -> int:
 def _number(value: object, kind: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise _expected("a number", value)
-    if not math.isfinite(value) or abs(value) > _LARGEST:
+    if not abs(value) <= _LARGEST:  # which nan is not, either
         raise _expected("a number of a sensible size", value)
     return float(value)
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for warning in default_registry().warnings:
             print(f"coldpress: warning: {warning}", file=sys.stderr)
-        status = _COMMANDS[args.command].run(args)
+        status: int = _COMMANDS[args.command].run(args)
         sys.stdout.flush()  # so that a reader that has gone is noticed here
     except ConfigError as error:
         for problem in error.problems:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_stdout()
         return 1
     except (ColdpressError, OSError, MemoryError) as error:
-        print(f"coldpress: error: {error or 'out of memory'}", file=sys.stderr)
+        print(f"coldpress: error: {str(error) or 'out of memory'}", file=sys.stderr)
         _drop_stdout()
         return 1
     return status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -16,8 +16,12 @@ Path = tuple[str | int, ...]
 class Place:
     """Where something stands: `where` for people, `order` to sort problems by."""
 
-    order: tuple[int, int, int]
+    order: tuple[int, ...]
     where: str
+
+
+_OVERRIDES = (1,)
+"""How the order of an override's place begins: they come after the source's."""
 
 
 class Document:
@@ -32,8 +36,7 @@ class Document:
         self.data = _copy(data)
         self.problems: list[tuple[Place, str]] = []
         self._places = dict(places)
-        self._root = Place((0, 0, 0), name)
-        self._overrides: set[Path] = set()
+        self._places[()] = Place((0,), name)
         self._count = 0  # of the overrides
 
     def place(self, *paths: Path) -> Place:
@@ -42,19 +45,19 @@ class Document:
             if path in self._places:
                 return self._places[path]
         path = paths[0]
-        while path and path not in self._places:
+        while path not in self._places:
             path = path[:-1]
-        return self._places.get(path, self._root)
+        return self._places[path]
 
     def is_overridden(self, path: Path) -> bool:
         """Whether the value at `path` comes from an override."""
-        return any(path[: len(override)] == override for override in self._overrides)
+        return self.place(path).order > _OVERRIDES
 
     def override(self, text: str) -> None:
         """Lay "key.path=value" over the data; if it can not be done, that joins `problems`."""
         key, equals, value = (part.strip() for part in text.partition("="))
         self._count += 1
-        place = Place((1, self._count, 0), f"--set {key}")
+        place = Place((*_OVERRIDES, self._count), f"--set {key}")
         path = _parse_key(key) if equals else None
         if path is None:
             self.problems.append((place, "expected KEY=VALUE, such as allocator.limit=16MiB"))
@@ -67,28 +70,32 @@ class Document:
                 self.problems.append((place, f"{part!r} is not a table"))
                 return
         table[path[-1]] = _parse_value(value)
-        for inside in [known for known in self._places if known[: len(path)] == path]:
-            del self._places[inside]
-        self._places[path] = place
-        self._overrides.add(path)
+        for replaced in [known for known in self._places if known[: len(path)] == path]:
+            del self._places[replaced]
+        self._places |= dict.fromkeys(_paths(table[path[-1]], path), place)
 
 
 def mapping_document(source: Mapping[str, Any]) -> Document:
     """The document for a mapping: an item's place is its dotted key."""
-    places: dict[Path, Place] = {}
-
-    def walk(value: object, path: Path, where: str) -> None:
-        if path:
-            places[path] = Place((0, len(places), 0), where)
-        if isinstance(value, Mapping):
-            for key, item in value.items():
-                walk(item, (*path, str(key)), f"{where}.{key}" if where else str(key))
-        elif isinstance(value, list | tuple):
-            for index, item in enumerate(value):
-                walk(item, (*path, index), f"{where}[{index}]")
-
-    walk(source, (), "")
+    places = {
+        path: Place((0, number), _dotted(path)) for number, path in enumerate(_paths(source, ()), 1)
+    }
     return Document(source, places, "")
+
+
+def _paths(value: object, path: Path) -> Iterator[Path]:
+    """`path` and the paths of all that is inside `value`, in order."""
+    yield path
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _paths(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _paths(item, (*path, index))
+
+
+def _dotted(path: Path) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)[1:]
 
 
 def _copy(value: Any) -> Any:

@@ -94,8 +94,7 @@ def _read_oracle_general(file: BinaryIO, path: str, page_size: int) -> Iterator[
     libCacheSim's `oracleGeneral`.
     """
     for _, number, size, _ in _records(file, path, _ORACLE_GENERAL):
-        if size:
-            yield number << 32, -(-size // page_size), False
+        yield number << 32, -(-size // page_size), False
 
 
 def _looks_like_oracle_general(head: bytes) -> bool:

@@ -4,7 +4,6 @@ from coldpress_plugins.allocators.grouped cimport GroupedLists
 
 cdef Py_ssize_t GROUPS
 cdef Py_ssize_t FRESH
-cdef Py_ssize_t FREE
 
 @cython.final
 cdef class ZsPool:
@@ -25,29 +24,33 @@ cdef class ZsPool:
     cdef unsigned int[::1] _links
     cdef GroupedLists _lists
     cdef Py_ssize_t _handles
-    cdef unsigned int[::1] _zspage
-    cdef unsigned short[::1] _index
+    cdef Py_ssize_t _bits
+    cdef Py_ssize_t _mask
+    cdef unsigned int[::1] _low
+    cdef unsigned char[::1] _high
     cdef Py_ssize_t _fresh_handle
     cdef Py_ssize_t _free_handle
 
     @cython.locals(length=Py_ssize_t, number=Py_ssize_t, handle=Py_ssize_t, group=Py_ssize_t,
-                   zspage=Py_ssize_t, at=Py_ssize_t)
+                   zspage=Py_ssize_t, at=Py_ssize_t, high=Py_ssize_t)
     cpdef Py_ssize_t alloc(self, data) except? -2
     @cython.locals(at=Py_ssize_t)
     cpdef bytes read(self, Py_ssize_t handle, Py_ssize_t length)
     @cython.locals(start=Py_ssize_t)
     cpdef copy_into(self, Py_ssize_t handle, Py_ssize_t length, out, Py_ssize_t at)
-    @cython.locals(zspage=Py_ssize_t, number=Py_ssize_t, group=Py_ssize_t)
+    @cython.locals(row=Py_ssize_t, zspage=Py_ssize_t, number=Py_ssize_t, group=Py_ssize_t)
     cpdef free(self, Py_ssize_t handle)
     @cython.locals(before=Py_ssize_t, number=Py_ssize_t)
     cpdef Py_ssize_t compact(self) except? -2
 
-    cdef int _check(self, Py_ssize_t handle) except -1
-    @cython.locals(zspage=Py_ssize_t, number=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t)
+    @cython.locals(high=Py_ssize_t, row=Py_ssize_t)
+    cdef Py_ssize_t _row(self, Py_ssize_t handle) except -1
+    cdef int _set_row(self, Py_ssize_t handle, Py_ssize_t row) except -1
+    @cython.locals(row=Py_ssize_t, zspage=Py_ssize_t, number=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t)
     cdef Py_ssize_t _where(self, Py_ssize_t handle, Py_ssize_t length) except -1
-    @cython.locals(index=Py_ssize_t, word=Py_ssize_t, at=Py_ssize_t)
+    @cython.locals(index=Py_ssize_t, fresh=Py_ssize_t, at=Py_ssize_t)
     cdef Py_ssize_t _enter(self, Py_ssize_t zspage, Py_ssize_t number, Py_ssize_t handle) except -1
-    @cython.locals(word=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t)
     cdef int _leave(self, Py_ssize_t zspage, Py_ssize_t number, Py_ssize_t index) except -1
     @cython.locals(inuse=Py_ssize_t, capacity=Py_ssize_t)
     cdef Py_ssize_t _group(self, Py_ssize_t zspage, Py_ssize_t number) except? -2

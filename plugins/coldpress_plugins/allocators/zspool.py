@@ -14,17 +14,17 @@ from coldpress_plugins.allocators.size_classes import class_of_length, size_clas
 
 GROUPS = 10  # a class's zspages are listed by tenths of fullness; full ones are in no list
 FRESH = 0x8000  # flag of a free head: from this object on, none was ever used
-FREE = 0xFFFF  # index of a handle that is not allocated
-MOST_HANDLES = 2**32 - 1
+ROW_BITS = 40  # a handle's row: zspage and index, or for a free handle the next free one
 
 
 class ZsPool:
     """Zspages, each contiguous in a reserved mapping, and all tables about them.
 
-    A handle is a row of two tables: its object's zspage and the object's index in it. Free handles
-    are chained through the same rows. In front of each object stand 8 bytes: (handle << 1) | 1
-    while it is allocated, so that `compact` finds its handle, else (next free object) << 1. Memory
-    that was never used is not read, so a zspage becomes real page by page.
+    A handle has a row of 5 bytes: its object's zspage and, in the low bits, the object's index
+    there. Free handles are chained through their rows: the next one plus one, all index bits set.
+    In front of each object stand 8 bytes: (handle << 1) | 1 while it is allocated, so that
+    `compact` finds its handle, else (next free object) << 1. What was never used is not read: the
+    system makes a zspage real page by page.
 
     Attributes: `page_size`; `objects` allocated; `pool_bytes`, whole zspages.
 
@@ -34,7 +34,10 @@ class ZsPool:
 
     def __init__(self, budget: PoolBudget, page_size: int, chain: int) -> None:
         classes = size_classes(page_size, chain)
-        zspages = max(budget.limit // page_size, 1)
+        self._bits = max(one.objects for one in classes).bit_length()
+        self._mask = (1 << self._bits) - 1  # no object has this index
+        most = 1 << min(ROW_BITS - self._bits, 31)
+        zspages = min(max(budget.limit // page_size, 1), most)
         self.page_size = page_size
         self.objects = 0
         self.pool_bytes = 0
@@ -54,9 +57,9 @@ class ZsPool:
         self._links = table("I", 2 * zspages)
         self._lists = GroupedLists(self._links, 2, GROUPS * len(classes))
         # of a handle
-        self._handles = min(max(budget.limit // classes[0].size, 1), MOST_HANDLES)
-        self._zspage = table("I", self._handles)
-        self._index = table("H", self._handles)
+        self._handles = min(max(budget.limit // classes[0].size, 1), most - 1)
+        self._low = table("I", self._handles)
+        self._high = table("B", self._handles)
         self._fresh_handle = 0  # handles from here on were never used
         self._free_handle = 0  # the handle freed last, plus one
 
@@ -87,7 +90,8 @@ class ZsPool:
         if handle == self._fresh_handle:
             self._fresh_handle = handle + 1
         else:
-            self._free_handle = self._zspage[handle]
+            high = self._high[handle]
+            self._free_handle = ((high << 32) | self._low[handle]) >> self._bits
         self.objects += 1
         at = self._enter(zspage, number, handle)
         self._view[at : at + length] = data
@@ -106,13 +110,12 @@ class ZsPool:
 
     def free(self, handle: int) -> None:
         """See `Allocator.free`. Raises `ValueError` for a handle that is not allocated."""
-        self._check(handle)
-        zspage = self._zspage[handle]
+        row = self._row(handle)
+        zspage = row >> self._bits
         number = self._class[zspage]
         group = self._group(zspage, number)
-        self._leave(zspage, number, self._index[handle])
-        self._index[handle] = FREE
-        self._zspage[handle] = self._free_handle
+        self._leave(zspage, number, row & self._mask)
+        self._set_row(handle, (self._free_handle << self._bits) | self._mask)
         self._free_handle = handle + 1
         self.objects -= 1
         self._relist(zspage, number, group)
@@ -133,26 +136,32 @@ class ZsPool:
     @property
     def metadata_bytes(self) -> int:
         """See `Allocator.metadata_bytes`."""
-        tables = resident(
-            self._class, self._inuse, self._free, self._links, self._zspage, self._index
-        )
+        tables = resident(self._class, self._inuse, self._free, self._links, self._low, self._high)
         return tables + self._lists.metadata_bytes + self._mapping.metadata_bytes
 
     def close(self) -> None:
         """Give all real memory back, whoever still holds a method of this pool."""
         self._mapping.close()
 
-    def _check(self, handle: int) -> None:
-        if handle < 0 or handle >= self._fresh_handle or self._index[handle] == FREE:
-            raise ValueError(f"handle {handle} is not allocated")
+    def _row(self, handle: int) -> int:
+        if handle >= 0 and handle < self._fresh_handle:
+            high = self._high[handle]
+            row = (high << 32) | self._low[handle]
+            if row & self._mask != self._mask:
+                return row
+        raise ValueError(f"handle {handle} is not allocated")
+
+    def _set_row(self, handle: int, row: int) -> None:
+        self._low[handle] = row & 0xFFFFFFFF
+        self._high[handle] = row >> 32
 
     def _where(self, handle: int, length: int) -> int:
         """The offset of the object's bytes; `ValueError` if it can not have that many."""
-        self._check(handle)
-        zspage = self._zspage[handle]
+        row = self._row(handle)
+        zspage = row >> self._bits
         number = self._class[zspage]
         size = self._size[number]
-        at = zspage * self._extent + self._index[handle] * size
+        at = zspage * self._extent + (row & self._mask) * size
         if self._capacity[number] > 1:
             at += 8
             size -= 8
@@ -163,16 +172,12 @@ class ZsPool:
     def _enter(self, zspage: int, number: int, handle: int) -> int:
         """Give the zspage's first free object to the handle; the offset of the object's bytes."""
         index = self._free[zspage]
-        if index & FRESH:
-            index -= FRESH
-            self._free[zspage] = FRESH + index + 1
-        else:
-            word = (zspage * self._extent + index * self._size[number]) >> 3
-            self._free[zspage] = self._words[word] >> 1
-        self._zspage[handle] = zspage
-        self._index[handle] = index
-        self._inuse[zspage] += 1
+        fresh = index & FRESH
+        index -= fresh
         at = zspage * self._extent + index * self._size[number]
+        self._free[zspage] = fresh + index + 1 if fresh else self._words[at >> 3] >> 1
+        self._inuse[zspage] += 1
+        self._set_row(handle, (zspage << self._bits) | index)
         if self._capacity[number] > 1:
             self._words[at >> 3] = (handle << 1) | 1
             at += 8
@@ -182,8 +187,8 @@ class ZsPool:
         """Put the object first among the zspage's free ones."""
         self._inuse[zspage] -= 1
         if self._inuse[zspage]:  # else the zspage goes back whole
-            word = (zspage * self._extent + index * self._size[number]) >> 3
-            self._words[word] = self._free[zspage] << 1
+            at = zspage * self._extent + index * self._size[number]
+            self._words[at >> 3] = self._free[zspage] << 1
             self._free[zspage] = index
 
     def _group(self, zspage: int, number: int) -> int:

@@ -15,8 +15,9 @@ class FileDevice(FdDevice):
 
     Attributes:
         path: config key; where the file is or will be, made readable for its owner alone. An
-            existing one must be empty, zero, or coldpress's own. Without a path the file is a
-            temporary one that has no name, in the directory that the `tempfile` module chooses.
+            existing one must be empty, zero, or coldpress's own, and keeps its permissions. Without
+            a path the file is a temporary one that has no name, in the directory that the
+            `tempfile` module chooses.
 
     Notes:
         Thread-safe. Reads and writes copy through the page cache, which is RAM that the pool's

@@ -37,7 +37,8 @@ class Descriptor(int):
     """
 
     def __del__(self) -> None:
-        os.close(self)
+        with contextlib.suppress(OSError):  # what must not be lost was flushed before
+            os.close(self)
 
 
 @attrs.define(eq=False)
@@ -97,10 +98,11 @@ class Image:
             return
         # Discarded blocks may read as anything, and this device must be taken for wiped, not for
         # someone else's, when it is opened again.
-        unit = linux.logical_block_size(self.fd)
+        fd = int(self.fd)  # a plain number, for an error's traceback would keep a `Descriptor` open
+        unit = linux.logical_block_size(fd)
         head, end = (edge // unit * unit for edge in (min(HEAD, size), size))
-        linux.discard_blocks(self.fd, head, end - head)
-        linux.zero_blocks(self.fd, 0, head)
+        linux.discard_blocks(fd, head, end - head)
+        linux.zero_blocks(fd, 0, head)
 
     def remove(self) -> None:
         """Take away the name of a file that was created here. Raises `OSError`."""
@@ -187,6 +189,8 @@ def _existing(label: str, where: Path, blocks: bool) -> Image:
     try:
         mode = where.stat().st_mode  # looked at first: to open a device may set it going
     except FileNotFoundError as error:
+        if not where.is_symlink():
+            raise  # removed a moment ago
         raise coldpress.DeviceError(f"{label} is a symbolic link to nothing") from error
     block = stat.S_ISBLK(mode)
     if block and not blocks:
@@ -227,8 +231,8 @@ def _lock(image: Image, where: Path) -> None:
 
 
 def _refuse_foreign(image: Image) -> None:
-    # A plain number: the reader stays in the error's traceback, and with it what it was given.
-    with open(int(image.fd), "rb", closefd=False) as reader:
+    fd = int(image.fd)  # a plain number: the reader keeps it, and the error's traceback the reader
+    with open(fd, "rb", closefd=False) as reader:
         head = reader.read(HEAD)
     if head.startswith(MAGIC) or head.count(0) == len(head):
         return

@@ -39,19 +39,20 @@ class NvmeDevice(FdDevice):
         return named_image(self.path, blocks=True)
 
     def _prepare(self, image: Image) -> int:
+        fd = int(image.fd)  # a plain number, for an error's traceback would keep a descriptor open
         # Set after the open, which read the first bytes without regard for alignment.
-        flags = fcntl.fcntl(image.fd, fcntl.F_GETFL)
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
         try:
-            fcntl.fcntl(image.fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             raise self._not_direct(image) from error
         if image.block:
-            if linux.is_read_only(image.fd):
+            if linux.is_read_only(fd):
                 raise coldpress.DeviceError(f"{image.label} is read-only")
-            return linux.logical_block_size(image.fd)
-        asked = linux.direct_alignment(image.fd)
+            return linux.logical_block_size(fd)
+        asked = linux.direct_alignment(fd)
         if asked == 0:  # the flag was taken, but the file system would go through the page cache
             raise self._not_direct(image)
         return max(_FILE_ALIGNMENT, asked or 0)

@@ -1,0 +1,356 @@
+"""What every allocator promises, for subclasses of `AllocatorContract` to test.
+
+The checks keep their own copy of every object and ask the operating system how much memory is in
+use, so that an allocator can not vouch for itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from coldpress import Allocator, PoolBudget
+from coldpress.flat import OS_PAGE
+
+PAGE = max(4096, OS_PAGE)
+MIB = 1 << 20
+
+
+def process_bytes() -> int:
+    """What the kernel says this process has in RAM."""
+    text = Path("/proc/self/smaps_rollup").read_text()
+    rss = next(line for line in text.splitlines() if line.startswith("Rss:"))
+    return int(rss.split()[1]) * 1024
+
+
+class Pool:
+    """An opened allocator, its budget, and a copy of all that is in it."""
+
+    def __init__(self, allocator: Allocator, limit: int) -> None:
+        self.allocator = allocator
+        self.budget = PoolBudget(limit)
+        self.others = 0  # bytes of the budget that are not the allocator's
+        self.stored: dict[int, bytes] = {}
+        self._numbers = count(1)
+        allocator.open(self.budget, PAGE)
+
+    def content(self, length: int) -> bytes:
+        """`length` bytes that nothing else in the pool holds, nor the same bytes shifted."""
+        return random.Random(next(self._numbers)).randbytes(length)
+
+    def alloc(self, length: int) -> int:
+        """Store a new object; its handle, or -1."""
+        data = self.content(length)
+        handle = self.allocator.alloc(data)
+        if handle != -1:
+            assert 0 <= handle < 2**32
+            assert handle not in self.stored, "one handle for two objects"
+            self.stored[handle] = data
+        return handle
+
+    def fill(self, lengths: Iterator[int]) -> None:
+        """Store objects until one is refused."""
+        while self.alloc(next(lengths)) != -1:
+            pass
+
+    def free(self, handle: int) -> None:
+        self.allocator.free(handle)
+        del self.stored[handle]
+
+    def free_all(self) -> None:
+        for handle in list(self.stored):
+            self.free(handle)
+
+    def compact(self) -> int:
+        before = self.allocator.pool_bytes
+        given = self.allocator.compact()
+        assert given == before - self.allocator.pool_bytes >= 0
+        return given
+
+    def check_counts(self) -> None:
+        assert self.allocator.objects == len(self.stored)
+        assert self.allocator.pool_bytes == self.budget.used - self.others
+        assert self.allocator.pool_bytes >= sum(map(len, self.stored.values()))
+        assert self.budget.used <= self.budget.limit
+        assert self.allocator.resident_bytes() <= self.allocator.pool_bytes
+
+    def check_contents(self) -> None:
+        for handle, data in self.stored.items():
+            assert self.allocator.read(handle, len(data)) == data, f"object {handle} changed"
+
+    def check(self) -> None:
+        self.check_counts()
+        self.check_contents()
+
+
+class AllocatorContract:
+    """Subclass as `TestYours` and return a new, unopened allocator from `make`."""
+
+    examples = 60
+
+    def make(self) -> Allocator:
+        raise TypeError("a subclass says which allocator is tested")
+
+    def pool(self, limit: int = MIB) -> Pool:
+        return Pool(self.make(), limit)
+
+    def lengths(self, seed: int, top: int) -> Iterator[int]:
+        """Random object lengths; one in eight is among the smallest or the largest."""
+        rng = random.Random(seed)
+        while True:
+            yield rng.choice([1, 2, top - 1, top]) if rng.random() < 1 / 8 else rng.randint(1, top)
+
+    def test_every_length_reads_back(self) -> None:
+        pool = self.pool(4 * MIB)
+        top = pool.allocator.max_size
+        assert top >= 1
+        for length in {*range(1, top, 37), *range(top - 40, top + 1), 7, 8, 9}:
+            handle = pool.alloc(length)
+            assert handle != -1
+            data = pool.stored[handle]
+            out = memoryview(bytearray(b"\xee" * (length + 20)))
+            pool.allocator.copy_into(handle, length, out, 13)
+            assert bytes(out) == b"\xee" * 13 + data + b"\xee" * 7
+            assert pool.allocator.read(handle, length // 2) == data[: length // 2]
+            if len(pool.stored) % 64 == 0:
+                pool.free_all()
+        pool.check()
+
+    def test_an_object_is_a_copy_of_any_bytes_like(self) -> None:
+        pool = self.pool()
+        source = bytearray(pool.content(808))
+        want = bytes(source)
+        views = [bytes(source), bytearray(source), memoryview(source)]
+        views += [
+            memoryview(source)[8:800],
+            memoryview(bytes(source)),
+            memoryview(source).cast("Q"),
+        ]
+        for view in views:
+            pool.stored[pool.allocator.alloc(view)] = bytes(view)
+        source[:] = bytes(808)
+        assert views[0] == want
+        pool.check()
+
+    def test_lengths_that_are_refused(self) -> None:
+        pool = self.pool()
+        pool.alloc(100)
+        for data in (b"", bytearray(), memoryview(b""), bytes(pool.allocator.max_size + 1)):
+            with pytest.raises(ValueError, match="bytes"):
+                pool.allocator.alloc(data)
+        pool.check()
+
+    def test_a_full_pool_refuses_and_changes_nothing(self) -> None:
+        pool = self.pool()
+        lengths = self.lengths(1, pool.allocator.max_size)
+        pool.fill(lengths)
+        assert len(pool.stored) > 10
+        held = pool.allocator.pool_bytes
+        big = pool.content(pool.allocator.max_size)
+        refused = [pool.allocator.alloc(big) for _ in range(50)]
+        assert -1 in refused
+        for handle in refused:
+            if handle != -1:
+                pool.stored[handle] = big
+        assert pool.allocator.alloc(big) == -1
+        pool.check()
+        assert pool.allocator.pool_bytes >= held
+        for handle in list(pool.stored)[: len(pool.stored) // 2]:
+            pool.free(handle)
+        pool.compact()
+        assert pool.alloc(pool.allocator.max_size) != -1
+        pool.check()
+
+    def test_the_limit_is_shared(self) -> None:
+        pool = self.pool()
+        pool.others = pool.budget.limit // 2
+        assert pool.budget.take(pool.others)
+        pool.fill(self.lengths(2, pool.allocator.max_size))
+        pool.check()
+        assert pool.allocator.pool_bytes <= pool.budget.limit // 2
+        pool.free_all()
+        assert pool.budget.used == pool.others
+
+    def test_a_pool_that_was_emptied_fills_again_just_as_well(self) -> None:
+        pool = self.pool()
+        fills = []
+        for _ in range(4):
+            pool.fill(self.lengths(3, pool.allocator.max_size))
+            fills.append(len(pool.stored))
+            pool.check()
+            pool.free_all()
+            assert pool.allocator.pool_bytes == pool.budget.used == 0
+            assert pool.allocator.resident_bytes() == 0
+        assert len(set(fills)) == 1, "freed objects leave something behind"
+
+    def test_room_of_freed_objects_is_used_again(self) -> None:
+        pool = self.pool()
+        rng = random.Random(4)
+        length = pool.allocator.max_size // 3
+        while pool.alloc(length) != -1:
+            pass
+        for _ in range(2000):
+            pool.free(rng.choice(list(pool.stored)))
+            assert pool.alloc(length) != -1
+        pool.check()
+
+    def test_memory_is_real_only_while_it_is_counted(self) -> None:
+        lengths = self.lengths(5, PAGE // 2)
+        data = [random.Random(n).randbytes(next(lengths)) for n in range(12000)]
+        pool = self.pool(64 * MIB)
+        allocator = pool.allocator
+        handles = [0] * len(data)
+        before = process_bytes()
+        for n, one in enumerate(data):
+            handles[n] = allocator.alloc(one)
+        held = allocator.resident_bytes() + allocator.metadata_bytes
+        assert sum(map(len, data)) <= allocator.resident_bytes() <= allocator.pool_bytes
+        assert abs(process_bytes() - before - held) < MIB
+        for handle in handles[::2]:
+            allocator.free(handle)
+        allocator.compact()
+        held = allocator.resident_bytes() + allocator.metadata_bytes
+        assert abs(process_bytes() - before - held) < MIB
+        for handle in handles[1::2]:
+            allocator.free(handle)
+        assert allocator.resident_bytes() == 0
+        assert process_bytes() - before < allocator.metadata_bytes + MIB
+
+    def test_close_gives_the_memory_back(self) -> None:
+        pool = self.pool(16 * MIB)
+        read = pool.allocator.read
+        pool.fill(self.lengths(6, PAGE))
+        before = process_bytes()
+        held = pool.allocator.resident_bytes()
+        pool.allocator.close()
+        assert before - process_bytes() > held - MIB
+        del read
+
+    def test_a_handle_that_is_not_allocated(self) -> None:
+        pool = self.pool()
+        handles = [pool.alloc(200) for _ in range(300)]
+        for handle in handles[:150]:
+            pool.free(handle)
+        unknown = set(handles[:150]) | {-1, -(2**31), max(handles) + 1, 2**31, 2**32 - 1}
+        for handle in unknown:
+            with pytest.raises(ValueError, match="not allocated"):
+                pool.allocator.free(handle)
+            with pytest.raises(ValueError, match="not allocated"):
+                pool.allocator.read(handle, 1)
+            with pytest.raises(ValueError, match="not allocated"):
+                pool.allocator.copy_into(handle, 1, memoryview(bytearray(8)), 0)
+        pool.check()
+        for _ in range(400):
+            pool.alloc(200)
+        pool.check()
+        pool.free_all()
+        assert pool.allocator.pool_bytes == 0
+
+    def test_no_object_reaches_past_its_room(self) -> None:
+        pool = self.pool()
+        handles = [pool.alloc(length) for length in (1, 100, 1000, pool.allocator.max_size)]
+        for handle in handles:
+            for length in (-1, pool.allocator.max_size + 1, 2**40):
+                with pytest.raises(ValueError, match="bytes of an object"):
+                    pool.allocator.read(handle, length)
+                with pytest.raises(ValueError, match="bytes of an object"):
+                    pool.allocator.copy_into(handle, length, memoryview(bytearray(PAGE)), 0)
+        with pytest.raises(ValueError):  # noqa: PT011 - memoryview's own words
+            pool.allocator.copy_into(handles[2], 1000, memoryview(bytearray(999)), 0)
+        pool.check()
+
+    def test_compaction_keeps_handles_and_bytes(self) -> None:
+        pool = self.pool(4 * MIB)
+        pool.fill(self.lengths(7, pool.allocator.max_size))
+        rng = random.Random(8)
+        while len(pool.stored) > 20:
+            for handle in rng.sample(sorted(pool.stored), len(pool.stored) // 3):
+                pool.free(handle)
+            pool.compact()
+            pool.check()
+            assert pool.compact() == 0, "one compaction leaves work for the next"
+            for length in (50, 500, 1500):
+                pool.alloc(length)
+            pool.check()
+        pool.free_all()
+        assert pool.compact() == 0
+        pool.check()
+
+    def test_against_a_model(self) -> None:
+        contract = self
+
+        class Machine(AllocatorMachine):
+            def open(self) -> Pool:
+                return contract.pool()
+
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(max_examples=self.examples, stateful_step_count=40, deadline=None),
+        )
+
+
+class AllocatorMachine(RuleBasedStateMachine):
+    """Any order of calls, with a copy of every object beside the pool."""
+
+    def open(self) -> Pool:
+        raise TypeError("a subclass opens the pool")
+
+    @initialize()
+    def start(self) -> None:
+        self.pool = self.open()
+        self.top = self.pool.allocator.max_size
+
+    @rule(share=st.floats(0, 1), objects=st.integers(1, 40))
+    def alloc(self, share: float, objects: int) -> None:
+        for _ in range(objects):
+            self.pool.alloc(1 + round(share * (self.top - 1)))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.pool.stored)
+    def free_one(self, data: st.DataObject) -> None:
+        self.pool.free(data.draw(st.sampled_from(sorted(self.pool.stored))))
+
+    @rule(seed=st.integers(0, 999), share=st.sampled_from([0.2, 0.5, 0.9, 1.0]))
+    def free_many(self, seed: int, share: float) -> None:
+        stored = sorted(self.pool.stored)
+        for handle in random.Random(seed).sample(stored, int(len(stored) * share)):
+            self.pool.free(handle)
+
+    @rule()
+    def compact(self) -> None:
+        self.pool.compact()
+
+    @rule(pages=st.integers(1, 200))
+    def others_take(self, pages: int) -> None:
+        if self.pool.budget.take(pages * PAGE):
+            self.pool.others += pages * PAGE
+
+    @rule()
+    def others_give(self) -> None:
+        self.pool.budget.give(self.pool.others)
+        self.pool.others = 0
+
+    @invariant()
+    def all_is_as_it_was_stored(self) -> None:
+        self.pool.check()
+
+    def teardown(self) -> None:
+        self.pool.check()
+        self.pool.free_all()
+        assert self.pool.allocator.pool_bytes == 0
+        assert self.pool.allocator.resident_bytes() == 0
+        assert self.pool.budget.used == self.pool.others

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 
 import pytest
@@ -197,15 +197,16 @@ class AllocatorContract:
             assert pool.allocator.resident_bytes() == 0
         assert len(set(fills)) == 1, "freed objects leave something behind"
 
-    def test_room_of_freed_objects_is_used_again(self) -> None:
-        pool = self.pool()
+    def test_what_freed_objects_used_is_used_again(self) -> None:
+        pool = self.pool(32 * PAGE)
         rng = random.Random(4)
         length = pool.allocator.max_size // 3
-        while pool.alloc(length) != -1:
-            pass
-        for _ in range(2000):
+        pool.fill(repeat(length))
+        held = pool.allocator.metadata_bytes
+        for _ in range(PAGE):  # more objects than the smallest ones that the limit has room for
             pool.free(rng.choice(list(pool.stored)))
             assert pool.alloc(length) != -1
+        assert pool.allocator.metadata_bytes == held
         pool.check()
 
     def test_memory_is_real_only_while_it_is_counted(self) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import attrs
+import pytest
 
 import coldpress
+from coldpress import ConfigError
+from coldpress.config import PipelineConfig, load_config
 from coldpress.hookspecs import HOOKS
 from coldpress.registry import Registry
 
@@ -47,6 +51,13 @@ def claimer(name: str) -> Any:
     return fake
 
 
+def packer(name: str) -> Any:
+    """A packer whose blocks have room for one page and something more."""
+    fake = concrete(coldpress.Packer, name)
+    fake.fits = lambda self, length: length < self.block
+    return fake
+
+
 def _level(lowest: int, highest: int) -> Any:
     within = attrs.validators.and_(attrs.validators.ge(lowest), attrs.validators.le(highest))
     return int, coldpress.option(default=1, help="how hard", validator=within)
@@ -79,7 +90,7 @@ CLASSES: dict[str, list[Any]] = {
         concrete(coldpress.ShadowEntryType, "shadow"),
     ],
     "policy": [concrete(coldpress.Policy, "lru"), concrete(coldpress.Policy, "fifo")],
-    "packer": [concrete(coldpress.Packer, "bounce")],
+    "packer": [packer("bounce")],
     "device": [FileDevice, NvmeDevice],
 }
 
@@ -87,3 +98,26 @@ CLASSES: dict[str, list[Any]] = {
 def registry(*more: tuple[object, str, str]) -> Registry:
     """One plugin for each name that a pipeline needs, and what is given besides."""
     return Registry([(plugin(**CLASSES), "coldpress", "0.1.0"), *more])
+
+
+def load(source: Any = None, *overrides: str, registry: Registry | None = None) -> PipelineConfig:
+    """The configuration, as composed from these plugins."""
+    return load_config(source, overrides=overrides, registry=registry or _REGISTRY)
+
+
+def problems(source: Any = None, *overrides: str, registry: Registry | None = None) -> list[str]:
+    """What is wrong with a configuration, as users see it."""
+    with pytest.raises(ConfigError) as caught:
+        load(source, *overrides, registry=registry)
+    assert str(caught.value) == "\n".join(map(str, caught.value.problems))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def write(text: str) -> Path:
+    """Write `pipeline.toml` in the working directory; messages then have that short name."""
+    path = Path("pipeline.toml")
+    path.write_bytes(text.encode())
+    return path
+
+
+_REGISTRY = registry()

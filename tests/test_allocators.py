@@ -8,6 +8,7 @@ import sysconfig
 from collections.abc import Callable
 from itertools import cycle, repeat
 from pathlib import Path
+from typing import Any
 
 import lz4.block
 import pytest
@@ -37,6 +38,13 @@ def compressed_lengths(length: Callable[[bytes], int], objects: int) -> list[int
     known = [found for page in pages if (found := length(page)) < PAGE]
     random.Random(9).shuffle(known)
     return [found for found, _ in zip(cycle(known), range(objects), strict=False)]
+
+
+def huge_pool() -> Pool:
+    """A pool with a limit that no machine has the memory for, as address space is free."""
+    if Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2":
+        pytest.skip("this system counts address space as memory")
+    return Pool(Zsmalloc(), 1 << 37)
 
 
 class TestZsmalloc(AllocatorContract):
@@ -125,11 +133,25 @@ class TestZspages:
         assert bool(pool.stored) == (limit >= PAGE)
 
     def test_a_limit_larger_than_ram(self) -> None:
-        pool = Pool(Zsmalloc(chain=16), 1 << 37)
+        pool = huge_pool()
         for length in (24, 1000, PAGE):
             pool.alloc(length)
         pool.check()
         assert pool.allocator.metadata_bytes < MIB
+
+    def test_numbers_of_more_than_32_bits_in_a_handles_row(self) -> None:
+        pool = huge_pool()
+        state: Any = pool.allocator
+        if not hasattr(state._pool, "_fresh_handle"):
+            pytest.skip("compiled code's state can not be set from outside")
+        state._pool._fresh_handle = state._pool._mapping._fresh = 1 << 24
+        for _ in range(3):
+            handles = [pool.alloc(1000) for _ in range(40)]
+            assert min(handles) >= 1 << 24
+            pool.check_contents()
+            for handle in random.Random(11).sample(handles, 40):
+                pool.free(handle)
+            assert pool.budget.used == 0
 
     @pytest.mark.parametrize("chain", [0, 17, -1])
     def test_chains_that_can_not_be(self, chain: int) -> None:
@@ -149,7 +171,7 @@ class TestBuddies:
             (62, 1, 1),  # 63 chunks are there, the 64th is the page's header
             (31, 32, 1),
             (32, 32, 2),
-            (63, 1, 2),  # no room for header and buddy: the page is its own
+            (63, 1, 2),  # no room for a buddy
             (64, 1, 2),
             (1, 64, 2),
         ],

@@ -44,9 +44,18 @@ PROBLEMS = [
 ]
 
 
-def spawn(*args: str, **how: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "coldpress", *args]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **how)
+def spawn(*args: str, stdout: Any = subprocess.PIPE, **env: str) -> tuple[int, str, str]:
+    """Run the command in a process of its own; its status, output and errors."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-m", "coldpress", *args],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=kept | env,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.usefixtures("fakes", "here")
@@ -156,13 +165,13 @@ def test_an_error_is_one_line_and_a_status(
     capsys: Out,
 ) -> None:
     def fail(args: object) -> int:
+        print("so far")
         raise error
 
     monkeypatch.setattr(check, "run", fail)
-    monkeypatch.setattr("coldpress.cli._drop_stdout", lambda: None)  # pytest's has no descriptor
     assert main(["check", "x"]) == status
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out == "so far\n"
     assert err.endswith(message)
     assert err.count("\n") == 1
 
@@ -184,54 +193,49 @@ def test_the_version(capsys: Out) -> None:
     assert capsys.readouterr().out == f"coldpress {__version__}\n"
 
 
-def test_the_real_command(here: Path) -> None:
-    done = spawn("check", "good.toml", cwd=here)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "compressor\tzstd\tlevel=3, dictionary=none\n" in done.stdout
-    done = spawn("check", "bad.toml", cwd=here)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "".join(f"{where}: {message}\n" for where, message in PROBLEMS)
+@pytest.mark.usefixtures("here")
+def test_the_real_command() -> None:
+    status, out, err = spawn("check", "good.toml")
+    assert (status, err) == (0, "")
+    assert "compressor\tzstd\tlevel=3, dictionary=none\n" in out
+    status, out, err = spawn("check", "bad.toml")
+    assert (status, out) == (2, "")
+    assert err == "".join(f"{where}: {message}\n" for where, message in PROBLEMS)
 
 
-def test_a_reader_that_goes_away_is_no_noise(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_reader_that_goes_away_is_no_noise() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "coldpress", "check", "good.toml"]
     try:
-        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=here, check=False)
+        assert spawn("check", "good.toml", stdout=writer) == (1, None, "")
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_full_disk_is_one_line(here: Path) -> None:
-    command = [sys.executable, "-m", "coldpress", "check", "good.toml"]
+@pytest.mark.usefixtures("here")
+def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, cwd=here, check=False, text=True
-        )
-    assert done.returncode == 1
-    assert done.stderr == "coldpress: error: [Errno 28] No space left on device\n"
+        status, _, err = spawn("check", "good.toml", stdout=full)
+    assert (status, err) == (1, "coldpress: error: [Errno 28] No space left on device\n")
 
 
-def test_a_terminal_gets_a_table_with_nothing_cut_off(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_terminal_gets_a_table_with_nothing_cut_off() -> None:
     keeper, terminal = pty.openpty()
-    command = [sys.executable, "-m", "coldpress", "check", "good.toml"]
     path = "x" * 150
     try:
-        done = subprocess.run(
-            [*command, "--set", f"device.path={path}"],
+        status, _, err = spawn(
+            *("check", "good.toml", "--set", f"device.path={path}"),
             stdout=terminal,
-            stderr=subprocess.PIPE,
-            cwd=here,
-            check=False,
-            env={**os.environ, "COLUMNS": "60", "TERM": "xterm"},
+            COLUMNS="60",
+            TERM="xterm",
         )
         shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(keeper, 1 << 16).decode())
     finally:
         os.close(terminal)
         os.close(keeper)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (status, err) == (0, "")
     assert "part" in shown
     assert shown.count("x") == 150
     assert max(map(len, shown.splitlines())) <= 60

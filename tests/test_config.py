@@ -1,52 +1,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 import fake_plugins
 import pytest
-from fake_plugins import concrete, plugin
-from hypothesis import given
-from hypothesis import strategies as st
+from fake_plugins import concrete, load, plugin, problems, write
 
 import coldpress
-from coldpress import ConfigError
-from coldpress.config import PipelineConfig, load_config
+from coldpress.config import load_config
 from coldpress.layout import smallest_device
 from coldpress.registry import Registry
 
-REGISTRY = fake_plugins.registry()
-Write = Callable[[str], Path]
 
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes `pipeline.toml` in the working directory; messages then have that short name."""
+@pytest.fixture(autouse=True)
+def _scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def write_text(text: str) -> Path:
-        path = Path("pipeline.toml")
-        path.write_bytes(text.encode())
-        return path
-
-    return write_text
-
-
-def load(source: Any = None, *overrides: str, registry: Registry = REGISTRY) -> PipelineConfig:
-    return load_config(source, overrides=overrides, registry=registry)
-
-
-def problems(source: Any = None, *overrides: str, registry: Registry = REGISTRY) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        load(source, *overrides, registry=registry)
-    assert str(caught.value) == "\n".join(map(str, caught.value.problems))
-    return [str(problem) for problem in caught.value.problems]
-
-
-# -- what is right ------------------------------------------------------------------------------
 
 
 def test_nothing_is_the_embedded_default() -> None:
@@ -107,7 +79,7 @@ pages = 0
 """
 
 
-def test_a_full_file_is_taken(write: Write) -> None:
+def test_a_full_file_is_taken() -> None:
     config = load(write(FULL))
     assert (config.page_size, config.slots, config.entries) == (16384, 7, ("zswap", "raw"))
     assert config.names["compressor"] == "lz4"
@@ -127,7 +99,7 @@ def test_a_full_file_is_taken(write: Write) -> None:
     assert [one.name for one in config.entry_types] == ["zswap", "raw", "packed", "shadow"]
 
 
-def test_a_path_a_text_and_a_mapping_say_the_same(write: Write) -> None:
+def test_a_path_a_text_and_a_mapping_say_the_same() -> None:
     path = write('slots = 9\n[compressor]\nuse = "none"')
     mapping = {"slots": 9, "compressor": {"use": "none"}}
     for source in (path, str(path), mapping):
@@ -164,10 +136,7 @@ def test_the_smallest_sizes_that_work_are_taken() -> None:
     assert config.device.size == 2 * 4096 + 4 * block
 
 
-# -- what is wrong ------------------------------------------------------------------------------
-
-
-def test_everything_is_told_at_once_in_the_order_of_the_file(write: Write) -> None:
+def test_everything_is_told_at_once_in_the_order_of_the_file() -> None:
     path = write(
         """\
 page_size = 5000
@@ -272,13 +241,13 @@ pages = 3
         ("[writeback]\nreadahead = 0", "'readahead' in [writeback]: expected true or false, got 0"),
     ],
 )
-def test_a_problem_names_its_place_and_its_cause(write: Write, text: str, problem: str) -> None:
+def test_a_problem_names_its_place_and_its_cause(text: str, problem: str) -> None:
     (found,) = problems(write(text))
     assert found.startswith("pipeline.toml:")
     assert problem in found
 
 
-def test_a_rule_between_two_keys_stands_at_the_one_that_was_written(write: Write) -> None:
+def test_a_rule_between_two_keys_stands_at_the_one_that_was_written() -> None:
     (problem,) = problems(write("\n[packer]\nblock = '8MiB'\n"), "device.size=10MiB")
     assert problem.startswith("--set device.size: 'size' in [device]: must be at least 32776KiB")
     (problem,) = problems(write("\n[packer]\nblock = '8MiB'\n[device]\n"), "allocator.limit=15MiB")
@@ -287,9 +256,7 @@ def test_a_rule_between_two_keys_stands_at_the_one_that_was_written(write: Write
     assert problem.startswith("--set device: 'size'")
 
 
-def test_a_file_that_can_not_be_read(
-    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_can_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems("nowhere.toml") == ["nowhere.toml: can not be read: No such file or directory"]
     assert problems(tmp_path) == [f"{tmp_path}: can not be read: Is a directory"]
     (problem,) = problems("a\0b")
@@ -331,6 +298,15 @@ def test_a_default_that_is_not_installed_is_told_without_a_place() -> None:
     assert problems(registry=registry) == ["unknown policy 'lru'; no policy is installed"]
 
 
+def test_a_type_on_the_device_is_offered_no_page() -> None:
+    cold = concrete(coldpress.DeviceEntryType, "cold")
+    cold.prepare = lambda self, page: bytes(page)
+    registry = fake_plugins.registry((plugin("acme", entry_type=[cold]), "acme", "1"))
+    assert problems({"entries": ["cold"]}, registry=registry) == [
+        "entries[0]: 'entries': entry type 'cold' does not claim pages"
+    ]
+
+
 def test_every_pipeline_needs_the_types_that_claim_nothing() -> None:
     classes = dict(fake_plugins.CLASSES)
     classes["entry_type"] = classes["entry_type"][:3]
@@ -339,182 +315,3 @@ def test_every_pipeline_needs_the_types_that_claim_nothing() -> None:
         "unknown entry type 'packed'; installed: filled, raw, zswap",
         "unknown entry type 'shadow'; installed: filled, raw, zswap",
     ]
-
-
-# -- overrides ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("override", "table", "key", "value"),
-    [
-        ("allocator.limit=16MiB", "allocator", "limit", 16 << 20),
-        ("allocator.limit = 16777216", "allocator", "limit", 16 << 20),
-        ('allocator.limit="16MiB"', "allocator", "limit", 16 << 20),
-        ("compressor.level=5", "compressor", "level", 5),
-        ("device.path=a=b.img", "device", "path", "a=b.img"),
-        ("device.path=", "device", "path", ""),
-        ("device.path='7'", "device", "path", "7"),
-        ('"device"."path"=x', "device", "path", "x"),
-        ("device.path=1\nx=2", "device", "path", "1\nx=2"),
-        ("writeback.high=99%", "writeback", "high", 0.99),
-        ("writeback={promote='first'}", "writeback", "promote", "first"),
-    ],
-)
-def test_an_override_is_a_toml_value_or_else_text(
-    write: Write, override: str, table: str, key: str, value: object
-) -> None:
-    path = write("[allocator]\nlimit = '32MiB'\n[compressor]\nlevel = 2\n[writeback]\nhigh='98%'")
-    assert getattr(getattr(load(path, override), table), key) == value
-
-
-def test_the_last_override_of_a_key_holds() -> None:
-    assert load({}, "slots=5", "slots=6").slots == 6
-
-
-@pytest.mark.parametrize(
-    ("override", "problem"),
-    [
-        ("slots", "--set slots: expected KEY=VALUE, such as allocator.limit=16MiB"),
-        ("=3", "--set : expected KEY=VALUE, such as allocator.limit=16MiB"),
-        ("a b=3", "--set a b: expected KEY=VALUE, such as allocator.limit=16MiB"),
-        ("slots=true", "--set slots: 'slots': expected an integer, got true"),
-        ("slots.x=1", "--set slots.x: 'slots' is not a table"),
-        ("compressor=lz4", "--set compressor: 'compressor': expected a table [compressor], got 'l"),
-        ("compressor.levle=3", "--set compressor.levle: unknown key 'levle' in [compressor] zstd"),
-        ("compressor={levle=3}", "--set compressor: unknown key 'levle' in [compressor] zstd"),
-        ("compresor.level=3", "--set compresor.level: unknown table 'compresor'; did you mean"),
-        ("device.use=nvme", "--set device.use: missing key 'path' in [device] nvme"),
-        ("entries=['raw', 'x']", "--set entries: unknown entry type 'x'"),
-        ("slots=" + "[" * 100_000, "--set slots: 'slots': expected an integer, got '[[[["),
-    ],
-)
-def test_a_wrong_override_is_named(write: Write, override: str, problem: str) -> None:
-    (found,) = problems(write("slots = 7\n[compressor]\nlevel = 2\n"), override)
-    assert found.startswith(problem)
-
-
-def test_problems_of_overrides_follow_those_of_the_file(write: Write) -> None:
-    found = problems(write("slots = 0\nx = 1"), "packer.block=1", "oops", "cache.pages=-1")
-    assert [one.partition(": ")[0] for one in found] == [
-        "pipeline.toml:1:1",
-        "pipeline.toml:2:1",
-        "--set packer.block",
-        "--set oops",
-        "--set cache.pages",
-    ]
-
-
-def test_another_plugin_drops_the_keys_that_only_the_old_one_had(write: Write) -> None:
-    path = write("[compressor]\nuse = 'zstd'\nlevel = 9\ndictionary = 'd'\n")
-    config = load(path, "compressor.use=brotli")
-    assert attrs.asdict(config.compressor) == {"level": 9}  # both have it
-    assert attrs.asdict(load(path, "compressor.use=lz4").compressor) == {"acceleration": 1}
-    config = load(path, "compressor.use=lz4", "compressor.acceleration=4")
-    assert attrs.asdict(config.compressor) == {"acceleration": 4}
-
-
-def test_another_plugin_does_not_hide_what_is_wrong(write: Write) -> None:
-    path = write("[compressor]\nlevel = 21\nlevle = 3\n")
-    assert problems(path, "compressor.use=brotli") == [
-        "pipeline.toml:2:1: 'level' in [compressor] brotli: must be <= 11, got 21"
-    ]
-    assert problems(path, "compressor.use=lz4", "compressor.levle=3") == [
-        "--set compressor.levle: unknown key 'levle' in [compressor] lz4; known: use, acceleration"
-    ]
-    assert problems(path, "compressor.use=zstd") == [  # which it was
-        "pipeline.toml:3:1: unknown key 'levle' in [compressor] zstd; did you mean 'level'?"
-    ]
-
-
-# -- validators of plugins ----------------------------------------------------------------------
-
-
-def both(instance: Any, attribute: attrs.Attribute[int], value: int) -> None:
-    if value > instance.most:
-        raise ValueError(f"must not be above most, {instance.most}, got {value}")
-
-
-def compressor(**options: Any) -> Registry:
-    fake = concrete(coldpress.Compressor, "acme", **options)
-    return fake_plugins.registry((plugin("acme", compressor=[fake]), "acme", "1"))
-
-
-@pytest.mark.parametrize(
-    ("kind", "validator", "value", "message"),
-    [
-        (int, attrs.validators.ge(3), 2, "must be >= 3, got 2"),
-        (str, attrs.validators.in_(["a", "b"]), "c", "must be in ['a', 'b'], got 'c'"),
-        (str, attrs.validators.matches_re("[a-z]+"), "7", "must match regex '[a-z]+' ('7' doesn't"),
-        (str, attrs.validators.min_len(2), "a", "Length of 'x' must be >= 2: 1"),
-        (
-            int,
-            attrs.validators.or_(attrs.validators.gt(5), attrs.validators.lt(3)),
-            4,
-            "4 is not possible",
-        ),
-        (int, attrs.validators.not_(attrs.validators.in_([4])), 4, "4 is not possible"),
-        (int | None, attrs.validators.ge(3), None, "none is not possible"),
-        (str, lambda *_: Path("nowhere").read_text(), "x", "No such file or directory"),
-        (str, lambda *_: b"\xff".decode(), "x", "can't decode byte"),
-        (str, lambda *_: int("two\nlines"), "x", "invalid literal for int"),
-        (str, lambda *_: [][0], "x", "list index out of range"),
-    ],
-)
-def test_a_validator_s_message_is_fit_for_users(
-    kind: Any, validator: Any, value: object, message: str
-) -> None:
-    registry = compressor(x=(kind, coldpress.option(help="", validator=validator)))
-    (problem,) = problems({"compressor": {"use": "acme", "x": value}}, registry=registry)
-    assert problem.startswith("compressor.x: 'x' in [compressor] acme: ")
-    assert message in problem
-    assert not any(ugly in problem for ugly in ("\n", "<class", "validator", "Attribute("))
-
-
-def test_a_validator_sees_the_other_fields() -> None:
-    registry = compressor(
-        least=(int, coldpress.option(default=1, help="", validator=both)),
-        most=(int, coldpress.option(default=5, help="")),
-    )
-    assert load({"compressor": {"use": "acme", "least": 5}}, registry=registry)
-    (problem,) = problems({"compressor": {"use": "acme", "least": 6}}, registry=registry)
-    assert "'least' in [compressor] acme: must not be above most, 5, got 6" in problem
-
-
-def test_an_error_of_the_whole_component_stands_at_its_table(write: Write) -> None:
-    @attrs.define(slots=False, eq=False, kw_only=True)
-    class Picky(fake_plugins.Lz4):  # type: ignore[misc]
-        name = "picky"
-
-        def __attrs_post_init__(self) -> None:
-            raise RuntimeError("not on a Sunday")
-
-    registry = fake_plugins.registry((plugin("acme", compressor=[Picky]), "acme", "1"))
-    assert problems(write("slots = 0\n[compressor]\nuse = 'picky'"), registry=registry) == [
-        "pipeline.toml:1:1: 'slots': must be from 1 to 4294967294, got 0",
-        "pipeline.toml:2:1: [compressor] picky: not on a Sunday",
-    ]
-
-
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-KEYS = ["use", "level", "limit", "block", "size", "path", "high", "accept", "promote", "pages"]
-TABLES = ["compressor", "allocator", "packer", "device", "writeback", "cache", "slots", "entries"]
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(TABLES),
-        st.dictionaries(st.sampled_from(KEYS), ANY | st.sampled_from(["lz4", "nvme"])) | ANY,
-    )
-)
-def test_whatever_is_given_is_taken_or_told(source: dict[str, Any]) -> None:
-    try:
-        load(source)
-    except ConfigError as error:
-        assert error.problems
-        assert all("\n" not in str(problem) or "\\n" in str(problem) for problem in error.problems)

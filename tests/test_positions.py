@@ -192,7 +192,7 @@ class Writer:
 
 
 @settings(max_examples=500)
-@given(st.binary(max_size=1000))
+@given(st.binary(min_size=400, max_size=400))
 def test_every_key_of_a_generated_document_is_found_where_it_was_written(choices: bytes) -> None:
     writer = Writer(choices)
     writer.contents((), 2)
@@ -215,6 +215,18 @@ def test_a_pipeline_file() -> None:
 
 def test_a_table_that_follows_its_own_subtable_stands_at_its_own_header() -> None:
     assert positions("[a.b]\n[a]\n") == {("a",): (2, 1), ("a", "b"): (1, 1)}
+
+
+def test_a_table_in_an_array_of_tables_belongs_to_its_latest_element() -> None:
+    assert positions("[[a]]\n[[a]]\n[a.b]\n[[a.c]]\nx = 1\n") == {
+        ("a",): (1, 1),
+        ("a", 0): (1, 1),
+        ("a", 1): (2, 1),
+        ("a", 1, "b"): (3, 1),
+        ("a", 1, "c"): (4, 1),
+        ("a", 1, "c", 0): (4, 1),
+        ("a", 1, "c", 0, "x"): (5, 1),
+    }
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Component(abc.ABC):
 def option(
     *,
     default: Any = attrs.NOTHING,
-    help: str,
+    help: str,  # noqa: A002  (what it is called in argparse, attrs' metadata and click)
     validator: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Any:
     """A field that is a config key. Without a `default` the key is required.

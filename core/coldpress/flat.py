@@ -7,6 +7,7 @@ are, and costs what is used. `resident` asks the operating system (mincore(2)) w
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import platform
@@ -42,10 +43,8 @@ def reserve(size: int) -> mmap.mmap:
         raise MemoryError(f"can not reserve {size} bytes of address space: {error}") from error
     # A transparent huge page would make 2 MiB real where one 4 KiB page was touched.
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        try:
+        with contextlib.suppress(OSError):  # a kernel without huge pages has nothing to turn off
             mapping.madvise(mmap.MADV_NOHUGEPAGE)
-        except OSError:
-            pass  # a kernel built without huge pages has nothing to turn off
     return mapping
 
 

@@ -35,7 +35,7 @@ class ReservedMapping:
         self._count = count
 
     def acquire(self, size: int) -> int:
-        """The number of an extent with `size` bytes; -1 if the budget or the mapping has no room."""
+        """The number of an extent with `size` bytes, or -1 if there is no room."""
         if not self._free_count and self._fresh == self._count:
             return -1
         if not self._budget.take(size):

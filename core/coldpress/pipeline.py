@@ -54,7 +54,6 @@ class Pipeline:
         self._refaults = 0
         self._promoted = 0
         self._promote = config.writeback.promote
-        self._check_sizes()
         self._budget = PoolBudget(config.allocator.limit, headroom=config.packer.block)
         config.allocator.open(self._budget, config.page_size)
         config.policy.open(config.slots)
@@ -84,11 +83,8 @@ class Pipeline:
             _only(config.entry_types, ShadowEntryType),
             config.policy,
         )
-        self._claimers = [
-            (tag, one)
-            for tag, one in enumerate(config.entry_types, start=1)
-            if one.name in config.entries
-        ]
+        # The claimers come first, in the order in which they are asked.
+        self._claimers = list(enumerate(config.entry_types[: len(config.entries)], start=1))
         self._writeback = Writeback(
             self._entries,
             self._store,
@@ -335,14 +331,6 @@ class Pipeline:
         self._check_slot(slot)
         self._check_slot(slot + count - 1)
         return count
-
-    def _check_sizes(self) -> None:
-        packer, size = self.config.packer, self._page_size
-        if not packer.fits(size):
-            raise PluginError(
-                f"packer {packer.name}: a block of {format_size(packer.block)} can not hold a "
-                f"page of {format_size(size)} that does not shrink"
-            )
 
     def _pool_full(self) -> PoolFull:
         limit = format_size(self._budget.limit)

@@ -42,20 +42,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("coldpress: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        _drop_stdout()
+        _flush_or_drop_stdout()
         return 1
     except (ColdpressError, OSError, MemoryError) as error:
         print(f"coldpress: error: {str(error) or 'out of memory'}", file=sys.stderr)
-        _drop_stdout()
+        _flush_or_drop_stdout()
         return 1
     return status
 
 
-def _drop_stdout() -> None:
-    """Send what is still buffered nowhere: the interpreter's exit would only fail on it again."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
+def _flush_or_drop_stdout() -> None:
+    """Write what is buffered; if it can not be, drop it, or the interpreter's exit would fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -102,11 +102,11 @@ def _clean(error: Exception, name: str, value: Any) -> str:
     """A validator's message, fit for people who know nothing of attrs.
 
     attrs' own validators say "'level' must be <= 22: 99" or "'level' must be in (1, 2) (got 3)",
-    add the attribute and more as further arguments, and show classes and validators as `<...>`.
+    add the attribute and more as further arguments, and show other validators as `<...>`.
     """
     own = len(error.args) > 1 and isinstance(error.args[1], attrs.Attribute)
     text = str(error.args[0]) if own else str(error)
-    if isinstance(error, TypeError) or re.search(r"<class |<[\w.]+ (?:validator|for) ", text):
+    if isinstance(error, TypeError) or re.search(r"<[\w.]+ (?:validator|for) ", text):
         return f"{describe(value)} is not possible"
     text = text.removeprefix(f"{name!r} ")
     text = re.sub(r" \(got (.*)\)\.?$", r", got \1", text)

@@ -11,7 +11,7 @@ from coldpress.config.document import Document
 from coldpress.config.entries import build_entry_types
 from coldpress.config.fields import Table
 from coldpress.config.report import Report
-from coldpress.config.rules import across
+from coldpress.config.rules import across, between
 from coldpress.config.schema import (
     DEFAULT_USE,
     CacheConfig,
@@ -64,6 +64,10 @@ class _Loader:
         entry_types = build_entry_types(top.get("entries", ()), self.registry, self.report)
         for paths, message in across(self.values):
             self.report.add(message, *paths)
+        self.report.raise_if_any()
+        allocator, packer = self.built["allocator"], self.built["packer"]
+        for path, message in between(allocator, packer, top["page_size"]):
+            self.report.add(message, path)
         self.report.raise_if_any()
         return PipelineConfig(**top, **self.built, entry_types=entry_types, names=self.names)
 

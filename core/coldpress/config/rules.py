@@ -7,6 +7,7 @@ from typing import Any
 
 from coldpress.config.document import Path
 from coldpress.layout import smallest_device
+from coldpress.roles import Allocator, Packer
 from coldpress.units import Percent, format_size
 from coldpress.values import written
 
@@ -47,4 +48,23 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
             [("writeback", "accept"), ("writeback", "high")],
             f"'accept' in [writeback]: must not be above high, {written(high, Percent)}, "
             f"got {written(accept, Percent)}",
+        )
+
+
+def between(allocator: Allocator, packer: Packer, page_size: int) -> Iterator[tuple[Path, str]]:
+    """What is wrong between components, by their own word: the key concerned and a text."""
+    if not packer.fits(page_size):
+        yield (
+            ("packer", "block"),
+            f"'block' in [packer] {packer.name}: {format_size(packer.block)} can not hold a page "
+            f"of {format_size(page_size)} that does not shrink; the next larger is "
+            f"{format_size(packer.block + page_size)}",
+        )
+    smallest = packer.block + allocator.largest_grant(page_size)
+    if allocator.limit < smallest:
+        yield (
+            ("allocator", "limit"),
+            f"'limit' in [allocator] {allocator.name}: must be at least {format_size(smallest)}: "
+            f"a block of {format_size(packer.block)} staged, and what one object may need, "
+            f"got {format_size(allocator.limit)}",
         )

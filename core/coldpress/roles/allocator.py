@@ -50,6 +50,10 @@ class Allocator(Component):
     def open(self, budget: PoolBudget, page_size: int) -> None:
         """Reserve what is needed for `budget.limit` bytes in pages of `page_size`."""
 
+    def largest_grant(self, page_size: int) -> int:
+        """The most bytes that one `alloc` takes from the budget; called before `open`."""
+        return page_size
+
     @property
     @abc.abstractmethod
     def max_size(self) -> int: ...

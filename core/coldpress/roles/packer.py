@@ -87,7 +87,7 @@ class Packer(Component):
 
     @abc.abstractmethod
     def fits(self, length: int) -> bool:
-        """Whether an object of `length` bytes can ever be written."""
+        """Whether an object of `length` bytes can ever be written; called before `open` too."""
 
     @abc.abstractmethod
     def pack(self, victims: Victims, identity: BlockIdentity) -> PackedBlock | None:

@@ -51,8 +51,6 @@ def size_classes(page_size: int, chain: int) -> list[SizeClass]:
 
 def _pages(size: int, page_size: int, chain: int) -> int:
     """How many pages leave the least unused at a zspage's end; the fewest of equals."""
-    if size & (size - 1) == 0:
-        return 1
     return min(range(1, chain + 1), key=lambda pages: pages * page_size % size)
 
 

@@ -13,9 +13,10 @@ from coldpress_plugins.allocators.zbudpool import ZbudPool
 class Zbud(PooledAllocator):
     """At most two objects a page, one at each end, as in Linux up to 6.14; nothing moves.
 
-    An object shares a page if it leaves room for a header and a buddy, a 64th of a page each. Linux
-    refuses larger ones; here they take a whole page, so an object may be as long as the page.
-    Handles stand for places, so `compact` finds nothing to do and returns 0.
+    A page is 64 chunks, of which the first is its header. Linux refuses an object that leaves no
+    chunk for the header and one for a buddy; here it has the page to itself, the header's chunk
+    included, so an object may be as long as the page. Handles stand for places, so `compact` finds
+    nothing to do and returns 0.
     """
 
     name = "zbud"

@@ -4,7 +4,6 @@ from coldpress_plugins.allocators.grouped cimport GroupedLists
 
 cdef Py_ssize_t CHUNKS
 cdef Py_ssize_t USABLE
-cdef Py_ssize_t MOST_SHARED
 
 @cython.final
 cdef class ZbudPool:

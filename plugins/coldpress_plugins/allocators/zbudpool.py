@@ -11,15 +11,14 @@ from coldpress_plugins.allocators.grouped import GroupedLists
 
 CHUNKS = 64  # in a page; room is counted in chunks
 USABLE = 63  # all but the header, which is the first chunk
-MOST_SHARED = 62  # a larger object would leave no chunk for a buddy: it has the page alone
 
 
 class ZbudPool:
     """Pages of two buddies, and the two bytes a page that say how large these are.
 
     A handle is a place: page * 2, plus 1 for the buddy at the page's end. A page with one buddy is
-    in the list of those with as many chunks free; its links stand in its header. An object of more
-    than `MOST_SHARED` chunks begins at the page's start, over the header, and is in no list.
+    in the list of those with as many chunks free; its links stand in its header. An object that
+    needs all 64 chunks begins at the page's start, over the header, and is in no list.
 
     Attributes: `page_size`; `objects` allocated; `pool_bytes`, whole pages.
 
@@ -47,11 +46,7 @@ class ZbudPool:
         if length == 0 or length > self.page_size:
             raise ValueError(f"an object of {length} bytes; it can have 1 to {self.page_size}")
         chunks = (length + self._chunk - 1) // self._chunk
-        room = -1
-        if chunks <= MOST_SHARED:
-            room = self._lists.lowest(chunks, MOST_SHARED + 1)
-        else:
-            chunks = CHUNKS
+        room = self._lists.lowest(chunks, USABLE)
         if room >= 0:
             page = self._lists.first(room)
             self._lists.drop(page, room)

@@ -24,5 +24,8 @@ class Zsmalloc(PooledAllocator):
         default=8, help="most pages in a zspage, 1 to 16", validator=_chain
     )
 
+    def largest_grant(self, page_size: int) -> int:
+        return self.chain * page_size
+
     def make_pool(self, budget: PoolBudget, page_size: int) -> ZsPool:
         return ZsPool(budget, page_size, self.chain)

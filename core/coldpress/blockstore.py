@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import struct
 import threading
@@ -10,7 +11,7 @@ import attrs
 
 from coldpress.block import RECORD_BYTES, BlockError, BlockIdentity, read_object
 from coldpress.checksum import crc32
-from coldpress.errors import CorruptBlock, DeviceError
+from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
 from coldpress.layout import RESERVE_BLOCKS, SUPERBLOCK_MAGIC, SUPERBLOCKS
 from coldpress.roles.device import Device
@@ -71,17 +72,21 @@ class BlockStore:
         self._record_sequence = 0
         self._freed_at_discard = 0
         self._scratch = threading.local()
-        device.open()
+        try:
+            device.open()
+        except DeviceError as error:
+            raise DeviceUnusable(str(error)) from error
         try:
             self._alignment = device.alignment
             if page_size % self._alignment:
-                raise DeviceError(
+                raise DeviceUnusable(
                     f"the device needs I/O aligned to {self._alignment} bytes, "
                     f"pages have {page_size}"
                 )
             self._write_superblock(block)
         except BaseException:
-            device.close()
+            with contextlib.suppress(DeviceError):  # the first error says what is wrong
+                device.close()
             raise
 
     def next_sequence(self) -> int:

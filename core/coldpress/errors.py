@@ -49,6 +49,10 @@ class DeviceFull(DeviceError):
     """The medium under the device has no space left for a write (ENOSPC, EDQUOT)."""
 
 
+class DeviceUnusable(DeviceError):
+    """The device that the config names can not be opened; nothing was changed."""
+
+
 class CorruptBlock(ColdpressError):
     """Bytes read from the device are not the bytes that were written.
 

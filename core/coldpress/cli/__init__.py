@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from coldpress import __version__
 from coldpress.cli import check, plugins, run
-from coldpress.errors import ColdpressError, ConfigError
+from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.registry import default_registry
 
 _COMMANDS = {"run": run, "check": check, "plugins": plugins}
@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             print(f"{problem.where or 'coldpress'}: {problem.message}", file=sys.stderr)
+        return 2
+    except DeviceUnusable as error:  # the config names it, so the config is wrong
+        print(f"coldpress: error: [device] {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("coldpress: interrupted", file=sys.stderr)

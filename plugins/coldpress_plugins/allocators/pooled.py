@@ -35,7 +35,7 @@ class Pool(Protocol):
 class PooledAllocator(coldpress.Allocator):
     """An allocator whose work is done by a `Pool`, an object of up to a page at a time.
 
-    The four hot methods are the pool's own, set by `open`: a call reaches compiled code at once.
+    The four hot methods are the pool's own: bound after `open`, a call reaches compiled code.
     """
 
     @abc.abstractmethod

@@ -1,1 +1,0 @@
-# Compiled as it is: no type is needed to make the calls cheaper.

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import coldpress
+from coldpress.config import load_config
 
 AXES = {
     "compressor": ("lz4", "zstd", "brotli", "none"),
@@ -85,8 +86,21 @@ def describe(combination: tuple[str, str, str], tmp_path: Path) -> Callable[...,
     return make
 
 
+@pytest.fixture(params=["inline", "background"])
+def start(
+    request: pytest.FixtureRequest, describe: Callable[..., dict[str, Any]]
+) -> Callable[..., coldpress.Pipeline]:
+    """Opens a small pipeline of this combination, with either kind of writeback."""
+
+    def opened(**shape: Any) -> coldpress.Pipeline:
+        config = load_config(describe(**shape))
+        return coldpress.Pipeline(config, synchronous=request.param == "inline")
+
+    return opened
+
+
 @pytest.fixture
-def pipeline(describe: Callable[..., dict[str, Any]]) -> Iterator[coldpress.Pipeline]:
+def pipeline(start: Callable[..., coldpress.Pipeline]) -> Iterator[coldpress.Pipeline]:
     """A small pipeline of this combination."""
-    with coldpress.open(describe()) as opened:
+    with start() as opened:
         yield opened

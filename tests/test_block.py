@@ -12,13 +12,11 @@ from coldpress.block import (
     HEADER_BYTES,
     RECORD_BYTES,
     BlockError,
-    BlockIdentity,
-    build,
     read_header,
     read_object,
-    room_for,
 )
-from coldpress.roles import PackedBlock, Victim
+from coldpress.recordblock import RecordBlock
+from coldpress.roles import BlockIdentity, PackedBlock, Victim
 
 PAGE, BLOCK = 4096, 16384
 IDENTITY = BlockIdentity(uuid=bytes(range(16)), epoch=3, sequence=0x1234567, durable=5)
@@ -26,43 +24,63 @@ objects = st.lists(
     st.tuples(st.integers(0, 2**32 - 1), st.binary(min_size=1, max_size=3000), st.integers(0, 255)),
     min_size=1,
     max_size=12,
-).filter(lambda found: room_for(BLOCK, len(found), sum(len(data) for _, data, _ in found)))
+)
+layouts = st.sampled_from([{}, {"align": PAGE}, {"cell": 3072}])
 
 
-def packed(found: list[tuple[int, bytes, int]], buffer: bytearray | None = None) -> PackedBlock:
-    victims = [
-        Victim(slot, 0, codec, 0, len(data), 1000 + number)
-        for number, (slot, data, codec) in enumerate(found)
-    ]
+class Given:
+    """The objects of a list, by their sequence."""
 
-    def copy_into(victim: Victim, out: memoryview, at: int) -> None:
-        data = found[victim.sequence - 1000][1]
-        out[at : at + len(data)] = data
+    def __init__(self, found: list[tuple[int, bytes, int]]) -> None:
+        self.found = found
 
-    stale = buffer or bytearray(b"\xee" * BLOCK)
-    return build(memoryview(stale), PAGE, IDENTITY, victims, copy_into)
+    def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
+        out[at : at + victim.length] = self.found[victim.sequence][1]
+
+    def decode(self, codec: int, data: bytes, size: int) -> bytes:
+        raise AssertionError("nothing is decompressed to be written")
 
 
-@given(objects)
-def test_header_records_and_objects_agree(found: list[tuple[int, bytes, int]]) -> None:
-    block = packed(found)
+def packed(found: list[tuple[int, bytes, int]], **layout: int) -> PackedBlock:
+    """A block of as many of these objects as there is room for."""
+    block = RecordBlock(memoryview(bytearray(b"\xee" * BLOCK)), PAGE, **layout)
+    for number, (slot, data, codec) in enumerate(found):
+        if not block.has_room(len(data)):
+            break
+        block.add(Victim(slot, 0, codec, 0, len(data), number), Given(found))
+    return block.seal(IDENTITY, Given(found))
+
+
+@given(found=objects, layout=layouts)
+def test_header_records_and_objects_agree(
+    found: list[tuple[int, bytes, int]], layout: dict[str, int]
+) -> None:
+    block = packed(found, **layout)
     header = read_header(block.data, PAGE)
+    count = len(block.members)
     assert header.identity == IDENTITY
-    assert header.pages * PAGE == len(block.data)
-    assert header.payload == sum(len(data) for _, data, _ in found)
-    end = 0
-    for record, (slot, data, codec), (victim, at) in zip(
-        header.records, found, block.members, strict=True
+    assert header.pages * PAGE == len(block.data) <= BLOCK
+    assert header.payload == sum(len(data) for _, data, _ in found[:count])
+    assert len(header.records) == count
+    end = HEADER_BYTES + RECORD_BYTES * count
+    for record, (slot, data, codec), placed in zip(
+        header.records, found[:count], block.members, strict=True
     ):
+        at = placed.at
         assert (record.slot, record.length, record.codec) == (slot, len(data), codec)
-        assert record.place == at
-        assert record.sequence == victim.sequence
+        assert (record.place, record.length) == (at, placed.length)
+        assert record.sequence == placed.victim.sequence
         inline = read_object(block.data[at:], slot, len(data), IDENTITY.sequence)
         assert (inline.slot, inline.crc, inline.sequence) == (slot, record.crc, record.sequence)
+        assert at % layout.get("align", 1) == 0
+        assert not any(block.data[end:at])  # no stale memory reaches the device
         end = at + RECORD_BYTES + len(data)
         assert bytes(block.data[at + RECORD_BYTES : end]) == data
-    assert not any(block.data[end:])  # no stale memory reaches the device
+    assert not any(block.data[end:])
     assert len(block.data) - end < PAGE
+    if count < len(found):  # the next one really had no room
+        need = RECORD_BYTES + len(found[count][1])
+        assert end + RECORD_BYTES + need > BLOCK - layout.get("align", 0) - layout.get("cell", 0)
 
 
 def test_the_checksum_is_the_crc_of_zlib() -> None:
@@ -77,7 +95,7 @@ def test_every_flipped_bit_is_noticed() -> None:
     found = [(1, b"first object", 1), (2, b"the second one", 2)]
     clean = packed(found)
     data = bytearray(clean.data)
-    used = clean.members[-1][1] + RECORD_BYTES + len(found[-1][1])
+    used = clean.members[-1].at + RECORD_BYTES + len(found[-1][1])
     table = HEADER_BYTES + 2 * RECORD_BYTES
     for bit in range(used * 8):
         data[bit // 8] ^= 1 << bit % 8
@@ -87,9 +105,9 @@ def test_every_flipped_bit_is_noticed() -> None:
             read_header(view, PAGE)
         except BlockError:
             complaints += 1
-        for (slot, body, _), (_, at) in zip(found, clean.members, strict=True):
+        for (slot, body, _), placed in zip(found, clean.members, strict=True):
             try:
-                read_object(view[at:], slot, len(body), IDENTITY.sequence)
+                read_object(view[placed.at :], slot, len(body), IDENTITY.sequence)
             except BlockError:
                 complaints += 1
         # Each byte is covered by the header's checksum or by one object's, and by no other.
@@ -99,8 +117,7 @@ def test_every_flipped_bit_is_noticed() -> None:
 
 def test_an_object_of_another_slot_or_time_is_refused() -> None:
     block = packed([(7, b"seven" * 9, 1)])
-    (_, at) = block.members[0]
-    inside = block.data[at:]
+    inside = block.data[block.members[0].at :]
     with pytest.raises(BlockError, match="belongs to slot 7"):
         read_object(inside, 8, 45, IDENTITY.sequence)
     with pytest.raises(BlockError, match="an earlier block"):

@@ -13,7 +13,8 @@ import pytest
 from media import FILES, PAGE, SIZE, buffer, descriptors, maker, noise, read
 
 from coldpress import DeviceError, DeviceFull
-from coldpress_plugins.devices import image, linux
+from coldpress.layout import SUPERBLOCK_MAGIC
+from coldpress_plugins.devices import linux
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.nvme import NvmeDevice
 
@@ -215,7 +216,7 @@ def test_a_device_that_nobody_closed_lets_go_of_its_lock(path: Path) -> None:
     before = descriptors()
     device = FileDevice(path=str(path), size=SIZE)
     device.open()
-    device.write(0, image.MAGIC)
+    device.write(0, SUPERBLOCK_MAGIC)
     del device
     assert descriptors() == before
     again = FileDevice(path=str(path), size=SIZE)

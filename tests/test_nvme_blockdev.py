@@ -15,8 +15,8 @@ from media import PAGE, SIZE, Medium, buffer, noise, read, refused
 from test_devices import DeviceContract
 
 from coldpress import Device, DeviceError, DeviceFull
+from coldpress.layout import SUPERBLOCK_MAGIC
 from coldpress_plugins.devices.file import FileDevice
-from coldpress_plugins.devices.image import MAGIC
 from coldpress_plugins.devices.nvme import NvmeDevice
 
 CAPACITY = 8 << 20
@@ -163,7 +163,7 @@ def test_any_byte_of_someone_elses_head_is_respected(
 
 def test_close_wipes_what_it_had_and_nothing_more(attach: Attach, backing: Path) -> None:
     # `size` bytes are coldpress's; what comes after them may be anyone's.
-    backing.write_bytes(MAGIC + noise(CAPACITY - len(MAGIC)))
+    backing.write_bytes(SUPERBLOCK_MAGIC + noise(CAPACITY - len(SUPERBLOCK_MAGIC)))
     after = backing.read_bytes()[SIZE:]
     loop = attach()
     device = NvmeDevice(path=str(loop), size=SIZE)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+import attrs
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -13,6 +14,7 @@ from machine import PipelineMachine
 
 import coldpress
 from coldpress import Pipeline
+from coldpress.roles import Placed
 
 EXAMPLES = int(os.environ.get("COLDPRESS_EXAMPLES", "60"))
 
@@ -33,7 +35,40 @@ class WithZbudAndFifo(PipelineMachine):
     policy = "fifo"
 
 
-@pytest.mark.parametrize("machine", [PipelineMachine, Cramped, WithClock, WithZbudAndFifo])
+class InBackground(PipelineMachine):
+    synchronous = False
+
+
+class WithZsmallocPacker(PipelineMachine):
+    packer: ClassVar[dict[str, str]] = {"use": "zsmalloc", "block": "8KiB"}
+
+
+class WithAlignedPacker(PipelineMachine):
+    packer: ClassVar[dict[str, str]] = {"use": "aligned", "block": "16KiB"}
+
+
+class WithZspagePacker(PipelineMachine):
+    packer: ClassVar[dict[str, str]] = {"use": "zspage", "block": "32KiB"}
+
+
+class WithPagePacker(PipelineMachine):
+    packer: ClassVar[dict[str, str]] = {"use": "page"}
+
+
+MACHINES = [
+    PipelineMachine,
+    Cramped,
+    InBackground,
+    WithClock,
+    WithZbudAndFifo,
+    WithZsmallocPacker,
+    WithAlignedPacker,
+    WithPagePacker,
+    WithZspagePacker,
+]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_random_histories(machine: type[PipelineMachine]) -> None:
     run_state_machine_as_test(
         machine, settings=settings(max_examples=EXAMPLES, stateful_step_count=25)
@@ -69,8 +104,8 @@ def allocator_overlaps_objects(pipeline: Pipeline) -> None:
     entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
     alloc, due, last = entry._alloc, every(7), [0]  # type: ignore[attr-defined]
 
-    def overlap(data: bytes) -> int:
-        last[0] = last[0] if due() else alloc(data)
+    def overlap(data: bytes, owner: int) -> int:
+        last[0] = last[0] if due() else alloc(data, owner)
         return last[0]
 
     entry._alloc = overlap  # type: ignore[attr-defined]
@@ -104,32 +139,37 @@ def policy_repeats_a_slot(pipeline: Pipeline) -> None:
     policy.evict = repeat  # type: ignore[method-assign]
 
 
-def packer_misplaces_an_object(pipeline: Pipeline) -> None:
+def spoil_sealed(pipeline: Pipeline, spoil: Callable[[list[Placed]], list[Placed]]) -> None:
+    """Every second block that the packer seals says something else of its members."""
     packer, due = pipeline.config.packer, every(2)
-    pack = packer.pack
+    begin = packer.begin
 
-    def misplace(*args: Any) -> coldpress.PackedBlock | None:
-        packed = pack(*args)
-        if packed is None or not due() or len(packed.members) < 2:
-            return packed
-        first, second, *rest = packed.members
-        swapped = [(first[0], second[1]), (second[0], first[1]), *rest]
-        return coldpress.PackedBlock(packed.data, swapped)
+    def begin_spoilt(buffer: memoryview, group: int) -> coldpress.OpenBlock:
+        block = begin(buffer, group)
+        seal = block.seal
 
-    packer.pack = misplace  # type: ignore[method-assign]
+        def seal_spoilt(*args: Any) -> coldpress.PackedBlock:
+            packed = seal(*args)
+            return attrs.evolve(packed, members=spoil(packed.members)) if due() else packed
+
+        block.seal = seal_spoilt  # type: ignore[method-assign]
+        return block
+
+    packer.begin = begin_spoilt  # type: ignore[method-assign]
+
+
+def packer_misplaces_an_object(pipeline: Pipeline) -> None:
+    def swap(members: list[Placed]) -> list[Placed]:
+        if len(members) < 2:
+            return members
+        first, second, *rest = members
+        return [attrs.evolve(first, at=second.at), attrs.evolve(second, at=first.at), *rest]
+
+    spoil_sealed(pipeline, swap)
 
 
 def packer_drops_an_object(pipeline: Pipeline) -> None:
-    packer, due = pipeline.config.packer, every(2)
-    pack = packer.pack
-
-    def drop(*args: Any) -> coldpress.PackedBlock | None:
-        packed = pack(*args)
-        if packed is None or not due():
-            return packed
-        return coldpress.PackedBlock(packed.data, packed.members[:-1])
-
-    packer.pack = drop  # type: ignore[method-assign]
+    spoil_sealed(pipeline, lambda members: members[:-1])
 
 
 def device_loses_a_write(pipeline: Pipeline) -> None:

@@ -25,12 +25,11 @@ another block, carry the same one.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
 
 import attrs
 
 from coldpress.checksum import crc32
-from coldpress.roles.packer import PackedBlock, Victim
+from coldpress.roles.packer import BlockIdentity, DeviceObject
 
 MAGIC = b"CPBK"
 VERSION = 1
@@ -43,16 +42,6 @@ _COVERED = struct.Struct("<QIQ")
 HEADER_BYTES = _HEADER.size + _CRC.size
 RECORD_BYTES = _RECORD.size
 PLACE_MASK = (1 << 24) - 1
-
-
-@attrs.frozen
-class BlockIdentity:
-    """What a header says of the device that its block belongs to, and of the block's age."""
-
-    uuid: bytes
-    epoch: int
-    sequence: int
-    durable: int = 0
 
 
 @attrs.frozen
@@ -83,44 +72,32 @@ class BlockError(ValueError):
     """These bytes are not what a block's bytes must be; the message says how."""
 
 
-def room_for(block: int, objects: int, payload: int) -> bool:
-    """Whether a block of `block` bytes holds so many objects with so many compressed bytes."""
-    return HEADER_BYTES + 2 * RECORD_BYTES * objects + payload <= block
+def table_bytes(objects: int, align: int = 1) -> int:
+    """What header and records of so many objects take, up to the next multiple of `align`."""
+    size = HEADER_BYTES + RECORD_BYTES * objects
+    return size + -size % align
 
 
-def build(
-    buffer: memoryview,
-    page_size: int,
-    identity: BlockIdentity,
-    victims: Sequence[Victim],
-    copy_into: Callable[[Victim, memoryview, int], None],
-) -> PackedBlock:
-    """Lay out a block in `buffer`, which must have room, and pad it to whole pages.
+def shape_of(length: int, codec: int, order: int) -> int:
+    """A record's first word, without the place."""
+    return length << 24 | codec << 48 | KIND_OBJECT << 56 | order << 60
 
-    The objects are copied back to back by `copy_into(victim, buffer, at)`.
-    """
-    count = len(victims)
-    stamp = identity.sequence & PLACE_MASK
-    at = HEADER_BYTES + RECORD_BYTES * count
-    table = HEADER_BYTES
-    payload = 0
-    members = []
-    for victim in victims:
-        length = victim.length
-        data = at + RECORD_BYTES
-        copy_into(victim, buffer, data)
-        shape = length << 24 | victim.codec << 48 | KIND_OBJECT << 56 | victim.order << 60
-        covered = _COVERED.pack(shape, victim.slot, victim.sequence)
-        crc = crc32(buffer[data : data + length], crc32(covered))
-        _RECORD.pack_into(buffer, table, shape | at, victim.slot, crc, victim.sequence)
-        _RECORD.pack_into(buffer, at, shape | stamp, victim.slot, crc, victim.sequence)
-        members.append((victim, at))
-        at = data + length
-        table += RECORD_BYTES
-        payload += length
-    pages = -(-at // page_size)
-    end = pages * page_size
-    buffer[at:end] = bytes(end - at)  # no stale memory reaches the device
+
+def write_object(
+    buffer: memoryview, table: int, at: int, slot: int, shape: int, sequence: int, stamp: int
+) -> None:
+    """Write both copies of an object's record: at `table` and, with the object behind it, `at`."""
+    data = at + RECORD_BYTES
+    end = data + (shape >> 24 & PLACE_MASK)
+    crc = crc32(buffer[data:end], crc32(_COVERED.pack(shape, slot, sequence)))
+    _RECORD.pack_into(buffer, table, shape | at, slot, crc, sequence)
+    _RECORD.pack_into(buffer, at, shape | stamp & PLACE_MASK, slot, crc, sequence)
+
+
+def write_header(
+    buffer: memoryview, identity: BlockIdentity, pages: int, count: int, payload: int
+) -> None:
+    """Write the header over `count` records that stand behind it already."""
     _HEADER.pack_into(
         buffer,
         0,
@@ -138,7 +115,6 @@ def build(
         0,
     )
     _CRC.pack_into(buffer, _HEADER.size, _header_crc(buffer, count))
-    return PackedBlock(buffer[:end], members)
 
 
 def read_header(data: memoryview, page_size: int) -> Header:
@@ -155,7 +131,7 @@ def read_header(data: memoryview, page_size: int) -> Header:
         raise BlockError("no block starts here")
     if (version, record_size, flags) != (VERSION, RECORD_BYTES, 0):
         raise BlockError(f"version {version} of the block format is not known here")
-    if not room_for(min(len(data), pages * page_size), count, 0):
+    if table_bytes(count) > min(len(data), pages * page_size):
         raise BlockError(f"{count} records do not fit")
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
     if crc != _header_crc(data, count):
@@ -198,6 +174,13 @@ def read_object(data: memoryview, slot: int, length: int, stamp: int) -> Record:
     if crc32(data[RECORD_BYTES : RECORD_BYTES + length], crc32(covered)) != record.crc:
         raise BlockError("checksum of the object is wrong")
     return record
+
+
+def extract_object(data: memoryview, wanted: DeviceObject) -> None:
+    """`Packer.extract` for objects with an inline record in front of them."""
+    record = read_object(data, wanted.slot, wanted.length, wanted.stamp)
+    wanted.codec = record.codec
+    wanted.data = bytes(data[RECORD_BYTES : RECORD_BYTES + wanted.length])
 
 
 def _header_crc(data: memoryview, count: int) -> int:

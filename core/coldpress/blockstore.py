@@ -9,32 +9,19 @@ import threading
 
 import attrs
 
-from coldpress.block import RECORD_BYTES, BlockError, BlockIdentity, read_object
+from coldpress.block import BlockError
 from coldpress.checksum import crc32
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
 from coldpress.layout import RESERVE_BLOCKS, SUPERBLOCK_MAGIC, SUPERBLOCKS
 from coldpress.roles.device import Device
-from coldpress.roles.packer import PackedBlock
+from coldpress.roles.packer import BlockIdentity, DeviceObject, PackedBlock, Packer
 from coldpress.space import BlockSpace
 
 _SUPERBLOCK = struct.Struct("<8sIII16sQ")
 _CRC = struct.Struct("<I")
 _VERSION = 1
 _COUNTER_BITS = 44  # of a record's sequence; the epoch is above them
-
-
-@attrs.define
-class DeviceObject:
-    """An object on the device: where it is, and after a read its codec and compressed bytes."""
-
-    slot: int
-    offset: int
-    length: int
-    stamp: int
-    codec: int = 0
-    data: bytes = b""
-    read_bytes: int = 0
 
 
 @attrs.define
@@ -58,10 +45,11 @@ class BlockStore:
     pipeline's lock.
     """
 
-    def __init__(self, device: Device, page_size: int, block: int) -> None:
+    def __init__(self, device: Device, packer: Packer, page_size: int) -> None:
         self.device = device
+        self.packer = packer
         self.space = BlockSpace(
-            SUPERBLOCKS * page_size, device.size, block, page_size, RESERVE_BLOCKS
+            SUPERBLOCKS * page_size, device.size, packer.block, page_size, RESERVE_BLOCKS
         )
         self.counters = DeviceCounters()
         self.last_error: DeviceError | None = None
@@ -83,7 +71,7 @@ class BlockStore:
                     f"the device needs I/O aligned to {self._alignment} bytes, "
                     f"pages have {page_size}"
                 )
-            self._write_superblock(block)
+            self._write_superblock(packer.block)
         except BaseException:
             with contextlib.suppress(DeviceError):  # the first error says what is wrong
                 device.close()
@@ -110,33 +98,30 @@ class BlockStore:
         )
         return False
 
-    def write(self, packed: PackedBlock, identity: BlockIdentity) -> int:
-        """Write a block, in one I/O, and return the device offset where it starts.
+    def put(self, block: int, packed: PackedBlock) -> None:
+        """Write a block, acquired from `space`, in one I/O. Raises `DeviceError`."""
+        self.device.write(self.space.offset_of(block), packed.data)
 
-        Raises `DeviceError`, and gives the place back, if it fails or no block is free.
-        """
-        if not self.has_room() and self.last_error is not None:
-            raise self.last_error
-        block = self.space.acquire()
-        offset = self.space.offset_of(block)
-        try:
-            self.device.write(offset, packed.data)
-        except DeviceError as error:
-            self.space.abandon(block)
-            self.counters.errors += 1
-            self.last_error = error
-            raise
+    def written(self, block: int, packed: PackedBlock, identity: BlockIdentity) -> None:
+        """`put` has ended well: everything in the block is live."""
+        payload = sum(placed.length for placed in packed.members)
+        pages = len(packed.data) // self._page_size
+        self.space.commit(block, identity.sequence, pages, payload, packed.check)
         self.last_error = None
-        payload = sum(victim.length for victim, _ in packed.members)
-        self.space.commit(block, identity.sequence, len(packed.data) // self._page_size, payload)
         self.counters.writes += 1
         self.counters.write_bytes += len(packed.data)
         self.counters.written_payload += payload
-        return offset
+
+    def failed(self, block: int, error: DeviceError) -> None:
+        """`put` has failed: the block is free again."""
+        self.space.abandon(block)
+        self.last_error = error
+        self.counters.errors += 1
 
     def reference(self, slot: int, offset: int, length: int) -> DeviceObject:
         """What `read` needs to read this object, and to know if its block is reused meanwhile."""
-        return DeviceObject(slot, offset, length, self.space.stamp(offset))
+        space = self.space
+        return DeviceObject(slot, offset, length, space.stamp(offset), space.check(offset))
 
     def read(self, wanted: DeviceObject) -> None:
         """Read the object, in one I/O of just its sectors, and fill in codec and data.
@@ -146,7 +131,7 @@ class BlockStore:
         """
         align = self._alignment
         start = wanted.offset - wanted.offset % align
-        end = wanted.offset + RECORD_BYTES + wanted.length
+        end = wanted.offset + self.packer.extent(wanted.length)
         end += -end % align
         buffer = self._buffer(end - start)
         try:
@@ -154,11 +139,13 @@ class BlockStore:
         except DeviceError as error:
             block = self.space.block_of(wanted.offset)
             raise DeviceError(f"slot {wanted.slot}: block {block}: {error}") from error
-        inside = buffer[wanted.offset - start :]
-        record = read_object(inside, wanted.slot, wanted.length, wanted.stamp)
-        wanted.codec = record.codec
-        wanted.data = bytes(inside[RECORD_BYTES : RECORD_BYTES + wanted.length])
         wanted.read_bytes = end - start
+        self.packer.extract(buffer[wanted.offset - start :], wanted)
+
+    def age(self, block: int) -> int:
+        """How many blocks were written since this one."""
+        stamp = self.space.stamp(self.space.offset_of(block))
+        return (self._sequence - stamp) & 0xFFFFFFFF
 
     def is_current(self, wanted: DeviceObject) -> bool:
         """Whether the block is still the one that `reference` saw."""
@@ -179,7 +166,7 @@ class BlockStore:
         self.device.flush()
         if self.space.freed != self._freed_at_discard:
             self._freed_at_discard = self.space.freed
-            for offset, length in self.space.free_runs():
+            for offset, length in self.space.take_discards():
                 self.device.discard(offset, length)
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ class PoolBudget:
     `headroom` bytes of the limit are set aside for staged blocks: `take` leaves them alone, `stage`
     uses them, so that writeback can always begin, however full the pool is.
 
-    Attributes: `limit`, `used`, `peak` (bytes), `limit_hits` (how often `take` refused).
+    Attributes: `limit`, `used`, `staged` (a part of `used`), `peak`, in bytes; `limit_hits`, how
+    often `take` refused.
 
     Notes: not thread-safe; the pipeline calls under its lock. Every call is O(1).
     """
@@ -22,12 +23,12 @@ class PoolBudget:
         self.used = 0
         self.peak = 0
         self.limit_hits = 0
-        self._staged = 0
+        self.staged = 0
 
     def take(self, size: int) -> bool:
         """Count `size` more bytes; False, and nothing changed, if they do not fit."""
         used = self.used + size
-        if used > self.limit - self.headroom + self._staged:
+        if used > self.limit - self.headroom + self.staged:
             self.limit_hits += 1
             return False
         self.used = used
@@ -35,20 +36,25 @@ class PoolBudget:
             self.peak = used
         return True
 
+    @property
+    def pressure(self) -> int:
+        """The bytes that writeback can give back: all but the staged ones."""
+        return self.used - self.staged
+
     def give(self, size: int) -> None:
         """Stop counting `size` bytes that were taken."""
         self.used -= size
 
     def stage(self, size: int) -> None:
         """Count `size` bytes of the headroom as in use. Raises `ValueError` past the headroom."""
-        if self._staged + size > self.headroom:
+        if self.staged + size > self.headroom:
             raise ValueError(f"{size} more staged bytes pass the headroom of {self.headroom}")
-        self._staged += size
+        self.staged += size
         self.used += size
         if self.used > self.peak:
             self.peak = self.used
 
     def unstage(self, size: int) -> None:
         """Stop counting `size` staged bytes."""
-        self._staged -= size
+        self.staged -= size
         self.used -= size

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from coldpress.component import Buffer
 from coldpress.errors import CompressorError
 from coldpress.roles.compressor import Compressor
@@ -16,7 +14,6 @@ class Codecs:
     """Codec ids: 0 means stored as it is; ids from 1 on are compressors, never used twice.
 
     Attributes: `current` is the id that new objects get, `compress` its compressor's method.
-    `writeback_decodes` counts decompressions by a thread while it writes pages back.
 
     Notes: thread-safe.
     """
@@ -25,14 +22,10 @@ class Codecs:
         compressor.open()
         self.current = 1
         self.compress = compressor.compress
-        self.writeback_decodes = 0
         self._by_id = {self.current: compressor}
-        self._writer: int | None = None
 
     def decode(self, codec: int, data: Buffer, size: int) -> bytes:
         """The `size` bytes that became `data`. Raises `CompressorError`."""
-        if self._writer is not None and self._writer == threading.get_ident():
-            self.writeback_decodes += 1
         if codec == STORED:
             page = bytes(data)
         else:
@@ -47,11 +40,3 @@ class Codecs:
         if len(page) != size:
             raise CompressorError(f"an object gave {len(page)} bytes for a page of {size}")
         return page
-
-    def begin_writeback(self) -> None:
-        """From now on this thread's decompressions are the writeback's."""
-        self._writer = threading.get_ident()
-
-    def end_writeback(self) -> None:
-        """Until now."""
-        self._writer = None

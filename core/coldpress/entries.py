@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from coldpress.flat import resident, table
+from coldpress.roles.allocator import Zspage
 from coldpress.roles.entry_type import (
     DeviceEntryType,
     EntryType,
     PoolEntryType,
     ShadowEntryType,
 )
-from coldpress.roles.packer import Victim
+from coldpress.roles.packer import Placed, Victim
 from coldpress.roles.policy import Policy
 from coldpress.table import TAG_BITS, TAG_MASK, SwapTable
 
@@ -23,7 +24,10 @@ class Entries:
     device too (it was promoted, or synced), kept as a place in a second flat table.
 
     `types` gets its tags in order, from 1. Attributes: `counts`, slots per tag; `stored`, slots
-    that hold a page.
+    that hold a page; `clean`, how many have a clean copy; `staged`, the objects that were copied
+    into a block, until that is written or the slot changes. A slot's word may change and come
+    back (a handle is used again), so not the word but this mark tells whether a copy on its way
+    to the device is still the slot's.
 
     Notes: not thread-safe; the pipeline calls under its lock. Every call but `dirty` is O(1).
     """
@@ -50,6 +54,8 @@ class Entries:
         self.shadow_type = shadow_type
         self.shadow_tag = self.types.index(shadow_type)
         self.clock = 0
+        self.staged: dict[int, Victim] = {}
+        self.clean = 0
         self._clean = table("Q", slots)
 
     @property
@@ -94,6 +100,25 @@ class Entries:
         codec, length = self._pool_type(word).describe(word >> TAG_BITS)
         return Victim(slot, word, codec, 0, length, sequence)
 
+    def zspage(self, victim: Victim) -> Zspage | None:
+        """The zspage in which the victim lies together with other slots' objects, if it does."""
+        return self._pool_type(victim.word).zspage(victim.word >> TAG_BITS)
+
+    def is_companion(self, slot: int) -> bool:
+        """Whether a slot that a zspage names may leave together with the others in it."""
+        return slot < self.table.slots and self.is_dirty(slot)
+
+    def stage(self, victim: Victim) -> None:
+        """From now on until it is written, a change of the slot is noticed."""
+        self.staged[victim.slot] = victim
+
+    def is_dirty(self, slot: int) -> bool:
+        """Whether the slot's only copy is in the pool and not on its way to the device."""
+        tag = self.table.get(slot) & TAG_MASK
+        return (
+            self.pool_types[tag] is not None and not self._clean[slot] and slot not in self.staged
+        )
+
     def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
         """Copy the compressed bytes of a victim, which is unchanged."""
         self._pool_type(victim.word).copy_into(victim.word >> TAG_BITS, out, at)
@@ -104,33 +129,72 @@ class Entries:
         if not place:
             return False
         self._clean[slot] = 0
+        self.clean -= 1
         self._to_device(slot, self.table.get(slot), place)
         return True
 
-    def written_back(self, victim: Victim, offset: int) -> bool:
-        """The victim's copy is on the device at `offset`: free its RAM, if it is unchanged."""
-        place = self.device_type.place(offset, victim.length)
-        if self.table.get(victim.slot) != victim.word:
-            self.device_type.release(place)  # a dead copy: the slot has changed since
+    def written_back(self, placed: Placed, start: int) -> bool:
+        """A staged victim's copy is on the device: free its RAM, if the slot has not changed.
+
+        `start` is where its block begins.
+        """
+        place = self.device_type.place(start + placed.at, placed.length)
+        if not self._unstage(placed.victim):
+            self.device_type.release(place)  # a dead copy
             return False
-        self._to_device(victim.slot, victim.word, place)
+        self._to_device(placed.victim.slot, placed.victim.word, place)
         return True
 
-    def synced(self, victim: Victim, offset: int) -> None:
-        """A copy of the victim is on the device at `offset`; the object stays in RAM."""
-        place = self.device_type.place(offset, victim.length)
-        if self.table.get(victim.slot) != victim.word:
-            self.device_type.release(place)
+    def synced(self, placed: Placed, start: int) -> None:
+        """The same, but the object stays in RAM too, with a clean copy."""
+        place = self.device_type.place(start + placed.at, placed.length)
+        if self._unstage(placed.victim):
+            self._clean[placed.victim.slot] = place
+            self.clean += 1
         else:
-            self._clean[victim.slot] = place
+            self.device_type.release(place)
+
+    def not_written(self, victim: Victim, *, restore: bool) -> None:
+        """A staged victim's block could not be written; `restore`: the policy gets it back."""
+        if self._unstage(victim) and restore:
+            self.policy.restore(victim.slot)
+
+    def _unstage(self, victim: Victim) -> bool:
+        if self.staged.get(victim.slot) is not victim:
+            return False
+        del self.staged[victim.slot]
+        return True
 
     def promoted(self, slot: int, word: int, tag: int, payload: int) -> None:
         """The object of this `packed` word is in the pool again; its copy stays, clean."""
         self.table.put(slot, payload << TAG_BITS | tag)
         self._clean[slot] = word >> TAG_BITS
+        self.clean += 1
         self.counts[self.device_tag] -= 1
         self.counts[tag] += 1
         self.policy.insert(slot)
+
+    def refers(self, slot: int, place: int) -> bool:
+        """Whether the slot's object, or its clean copy, is at this place of the device."""
+        if slot >= self.table.slots:  # a record from the device says so: it is not trusted
+            return False
+        word = self.table.get(slot)
+        there = word >> TAG_BITS if word & TAG_MASK == self.device_tag else self._clean[slot]
+        return bool(there) and self.device_type.locate(there) == self.device_type.locate(place)
+
+    def moved(self, slot: int, old: int, new: int) -> bool:
+        """The object at `old` was copied to `new`; False if the slot does not refer to it."""
+        if not self.refers(slot, old):
+            return False
+        word = self.table.get(slot)
+        if word & TAG_MASK == self.device_tag:
+            if self.device_type.seen(word >> TAG_BITS):
+                new = self.device_type.mark_seen(new)
+            self.table.put(slot, new << TAG_BITS | self.device_tag)
+        else:
+            self._clean[slot] = new
+        self.device_type.release(old)
+        return True
 
     def mark_seen(self, slot: int, word: int) -> None:
         """Remember that the object of this `packed` word was read once."""
@@ -171,6 +235,7 @@ class Entries:
         tag = word & TAG_MASK
         payload = word >> TAG_BITS
         self.counts[tag] -= 1
+        self.staged.pop(slot, None)
         one = self.types[tag]
         if one is None:
             raise ValueError(f"word {word:#x} of slot {slot} has an unknown tag")
@@ -180,6 +245,7 @@ class Entries:
             place = self._clean[slot]
             if place:
                 self._clean[slot] = 0
+                self.clean -= 1
                 self.device_type.release(place)
         elif tag == self.shadow_tag:
             return self.clock - self.shadow_type.clock(payload) <= len(self.policy)

@@ -33,6 +33,10 @@ class PageLength(ColdpressError, ValueError):
     """A buffer is not as long as the call needs."""
 
 
+class PageRefused(ColdpressError):
+    """None of the pipeline's `entries` takes this page."""
+
+
 class PoolFull(ColdpressError):
     """The pool is at its limit and nothing can be written out; what was stored before still is."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 
 from coldpress.budget import PoolBudget
@@ -48,7 +49,8 @@ class ReservedMapping:
 
     def release(self, number: int, size: int) -> None:
         """Give an extent, acquired with this `size`, back to the operating system."""
-        self._mapping.madvise(mmap.MADV_DONTNEED, number * self.extent, size)
+        with contextlib.suppress(OSError):  # locked memory (mlockall) stays; it is used again
+            self._mapping.madvise(mmap.MADV_DONTNEED, number * self.extent, size)
         self._budget.give(size)
         self._free[self._free_count] = number
         self._free_count += 1

@@ -5,22 +5,30 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
+from operator import index
 from types import TracebackType
 from typing import Any
 
+from coldpress.backpressure import WRITERS, Background, Inline
 from coldpress.block import BlockError
-from coldpress.blockstore import BlockStore, DeviceObject
+from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
+from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
 from coldpress.component import Buffer
 from coldpress.config import PipelineConfig, load_config
 from coldpress.entries import Entries
 from coldpress.errors import (
+    ConfigError,
     DeviceError,
     PageLength,
+    PageRefused,
     PipelineClosed,
     PluginError,
     PoolFull,
+    Problem,
     SlotEmpty,
     SlotRange,
 )
@@ -30,10 +38,12 @@ from coldpress.roles.entry_type import (
     EntryType,
     ShadowEntryType,
 )
+from coldpress.roles.packer import DeviceObject
+from coldpress.staging import headroom
 from coldpress.stats import Stats
 from coldpress.table import TAG_BITS, TAG_MASK
 from coldpress.units import format_size
-from coldpress.writeback import Writeback
+from coldpress.writeback import Around, Writeback
 
 _NEVER, _FIRST = "never", "first"
 
@@ -41,32 +51,54 @@ _NEVER, _FIRST = "never", "first"
 class Pipeline:
     """Pages by slot number, compressed in RAM up to a limit, the coldest on a device.
 
-    Notes: thread-safe. A page is compressed and decompressed, and read from the device, without a
-    lock; a block is written, by the thread whose store made it due, under the pipeline's.
+    Parameters: `config`; `synchronous`: writeback is done by the storing thread, in the same
+    steps at each run, not by threads in the background; `around_writeback`: a context that each
+    round of synchronous writeback is put in, to measure it.
+
+    Notes: thread-safe. Pages are compressed and decompressed, objects read and blocks written
+    without a lock; one lock is held for each change of the tables.
     """
 
-    def __init__(self, config: PipelineConfig) -> None:
+    def __init__(
+        self,
+        config: PipelineConfig,
+        *,
+        synchronous: bool = False,
+        around_writeback: Around = nullcontext,
+    ) -> None:
+        config.use_once()
         self.config = config
         self._page_size = config.page_size
         self._slots = config.slots
         self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
         self._closed = False
         self._refaults = 0
         self._promoted = 0
         self._promote = config.writeback.promote
-        self._budget = PoolBudget(config.allocator.limit, headroom=config.packer.block)
-        config.allocator.open(self._budget, config.page_size)
-        config.policy.open(config.slots)
         config.packer.open(config.page_size)
-        self._codecs = Codecs(config.compressor)
-        self._store = BlockStore(config.device, config.page_size, config.packer.block)
+        in_flight = 0 if synchronous else WRITERS
+        self._budget = PoolBudget(
+            config.allocator.limit,
+            headroom=headroom(config.allocator.limit, config.packer, in_flight),
+        )
         try:
-            self._compose(config)
+            config.allocator.open(self._budget, config.page_size)
+        except MemoryError as error:
+            raise ConfigError([Problem("allocator.limit", str(error))]) from error
+        config.policy.open(config.slots)
+        self._codecs = Codecs(config.compressor)
+        self._store = BlockStore(config.device, config.packer, config.page_size)
+        try:
+            self._compose(config, around_writeback)
+            self._backpressure: Inline | Background = (
+                Inline(self._writeback) if synchronous else Background(self._writeback, self._lock)
+            )
         except BaseException:
             self._store.close()
             raise
 
-    def _compose(self, config: PipelineConfig) -> None:
+    def _compose(self, config: PipelineConfig, around: Around) -> None:
         context = EntryContext(
             page_size=config.page_size,
             allocator=config.allocator,
@@ -85,15 +117,19 @@ class Pipeline:
         )
         # The claimers come first, in the order in which they are asked.
         self._claimers = list(enumerate(config.entry_types[: len(config.entries)], start=1))
+        self._cleaner = Cleaner(self._entries, self._store, config.page_size, self._lock)
         self._writeback = Writeback(
             self._entries,
             self._store,
-            config.packer,
             config.allocator,
             self._budget,
             self._codecs,
+            self._cleaner,
+            self._lock,
+            config.page_size,
             config.writeback.high,
             config.writeback.accept,
+            around,
         )
 
     # -- pages in ---------------------------------------------------------------------------
@@ -104,20 +140,17 @@ class Pipeline:
         If it raises, the slot still holds what it held before. Raises `SlotRange`, `PageLength`,
         `PoolFull`, `PipelineClosed`.
         """
-        view = memoryview(page)
-        if view.nbytes != self._page_size:
-            raise PageLength(f"a page has {self._page_size} bytes, not {view.nbytes}")
-        self._check_slot(slot)
-        self._store_page(slot, view if view.format == "B" else view.cast("B"))
+        view = self._page_view(page)
+        self._store_page(self._slot(slot), view)
 
     def store_many(self, slot: int, buffer: Buffer) -> None:
         """Keep consecutive pages under consecutive slots, the first one under `slot`.
 
         Raises as `store` does; the pages before the one that failed are stored.
         """
-        view = memoryview(buffer).cast("B")
+        view = _flat(buffer)
         size = self._page_size
-        count = self._check_span(slot, view.nbytes)
+        slot, count = self._span(slot, view.nbytes)
         store = self._store_page
         for number in range(count):
             at = number * size
@@ -129,18 +162,19 @@ class Pipeline:
             if prepared is not None:
                 break
         else:
-            raise PoolFull(f"slot {slot}: no entry type takes this page; add 'raw' to entries")
+            raise PageRefused(f"slot {slot}: no entry type takes this page; add 'raw' to entries")
         with self._lock:
             if self._closed:
                 raise PipelineClosed("the pipeline is closed")
-            payload = one.commit(prepared)
-            while payload < 0:
-                if not self._writeback.make_room():
+            backpressure = self._backpressure
+            backpressure.before_store()
+            payload = -1 if backpressure.crowded else one.commit(slot, prepared)
+            if payload < 0:
+                payload = backpressure.wait_for_room(partial(one.commit, slot, prepared))
+                if payload < 0:
                     raise self._pool_full()
-                payload = one.commit(prepared)
             self._entries.publish(slot, tag, payload)
-            if self._budget.used > self._writeback.high:
-                self._writeback.reclaim()
+            backpressure.after_store()
 
     # -- pages out --------------------------------------------------------------------------
 
@@ -150,22 +184,18 @@ class Pipeline:
         Raises `SlotEmpty` (a KeyError), `SlotRange`, `CorruptBlock`, `DeviceError`,
         `CompressorError`, `PipelineClosed`.
         """
-        self._check_slot(slot)
-        return self._load_page(slot)
+        return self._load_page(self._slot(slot))
 
     def load_into(self, slot: int, buffer: bytearray | memoryview) -> None:
         """Like `load`, into a writable buffer of `page_size` bytes."""
-        view = memoryview(buffer).cast("B")
-        if view.nbytes != self._page_size:
-            raise PageLength(f"a page has {self._page_size} bytes, not {view.nbytes}")
-        self._check_slot(slot)
-        view[:] = self._load_page(slot)
+        view = self._page_view(buffer)
+        view[:] = self._load_page(self._slot(slot))
 
     def load_many(self, slot: int, buffer: bytearray | memoryview) -> None:
         """Fill `buffer` with the pages of consecutive slots. Raises at the first that fails."""
-        view = memoryview(buffer).cast("B")
+        view = _flat(buffer)
         size = self._page_size
-        count = self._check_span(slot, view.nbytes)
+        slot, count = self._span(slot, view.nbytes)
         for number in range(count):
             at = number * size
             view[at : at + size] = self._load_page(slot + number)
@@ -199,6 +229,7 @@ class Pipeline:
             page: bytes = one.decode(token)
         except BlockError as error:
             with self._lock:
+                self._store.count_read(token)
                 # The block may have been freed and written again between the look at the word and
                 # the read. Only bytes that the present word points at can be damaged.
                 if self._entries.table.get(slot) == word and self._store.is_current(token):
@@ -211,7 +242,10 @@ class Pipeline:
         with self._lock:
             self._store.count_read(token)
             self._refaults += 1
-            if self._promote != _NEVER and self._entries.table.get(slot) == word:
+            # The word alone may have come back: the slot stored anew, at the same place of a block
+            # that was written again meanwhile.
+            same = self._entries.table.get(slot) == word and self._store.is_current(token)
+            if self._promote != _NEVER and same:
                 self._consider_promotion(slot, word, token)
         return page
 
@@ -225,7 +259,7 @@ class Pipeline:
             return
         for tag, one in enumerate(self._entries.pool_types):
             if one is not None and one.adopts(token.codec, token.length):
-                adopted = one.adopt(token.codec, token.data)
+                adopted = one.adopt(slot, token.codec, token.data)
                 if adopted >= 0:
                     self._entries.promoted(slot, word, tag, adopted)
                     self._promoted += 1
@@ -235,7 +269,7 @@ class Pipeline:
 
     def invalidate(self, slot: int) -> None:
         """Forget the slot's page; an empty slot stays empty. Raises `SlotRange`."""
-        self._check_slot(slot)
+        slot = self._slot(slot)
         with self._lock:
             if self._closed:
                 raise PipelineClosed("the pipeline is closed")
@@ -246,10 +280,17 @@ class Pipeline:
 
         Blocks that are free again are discarded. Raises `DeviceError`; nothing is lost by it.
         """
-        with self._lock:
+        with self._sync_lock, self._lock:
             if self._closed:
                 raise PipelineClosed("the pipeline is closed")
-            self._writeback.sync()
+            self._backpressure.pause()
+            try:
+                unlocked = self._backpressure.unlocked
+                self._writeback.flush_open(unlocked=unlocked)
+                self._writeback.write_dirty(unlocked=unlocked)
+                self._store.flush()
+            finally:
+                self._backpressure.resume()
 
     def compact(self) -> int:
         """Move the pool's objects together; how many bytes went back to the system."""
@@ -277,14 +318,16 @@ class Pipeline:
             written_back_pages=self._writeback.counters.pages,
             writeback_blocks=device.writes,
             writeback_bytes=device.write_bytes,
-            writeback_decompressions=self._codecs.writeback_decodes,
+            inversions=self._writeback.ranks.inversions,
+            young_share=self._writeback.ranks.young_share,
+            writeback_decompressions=self._writeback.counters.decompressions,
             device_reads=device.reads,
             device_read_bytes=device.read_bytes,
             refaults=self._refaults,
             promoted_pages=self._promoted,
             clean_drops=self._writeback.counters.clean_drops,
-            cleaned_blocks=0,
-            cleaned_bytes=0,
+            cleaned_blocks=self._cleaner.counters.blocks,
+            cleaned_bytes=self._cleaner.counters.bytes,
             payload_bytes=device.written_payload,
             live_bytes=space.live_bytes,
             dead_bytes=space.payload_bytes - space.live_bytes,
@@ -307,6 +350,10 @@ class Pipeline:
         with self._lock:
             if not self._closed:
                 self._closed = True
+                self._backpressure.close()
+                self.config.allocator.close()
+                for one in self.config.entry_types:
+                    one.close()
                 self._store.close()
 
     def __enter__(self) -> Pipeline:
@@ -320,23 +367,40 @@ class Pipeline:
     ) -> None:
         self.close()
 
-    def _check_slot(self, slot: int) -> None:
+    def _slot(self, slot: int) -> int:
+        # A numpy integer would wrap round in the arithmetic to come, a float fail half way.
+        slot = index(slot)
         if not 0 <= slot < self._slots:
             raise SlotRange(slot, self._slots)
+        return slot
 
-    def _check_span(self, slot: int, size: int) -> int:
+    def _page_view(self, page: Buffer) -> memoryview:
+        view = _flat(page)
+        if len(view) != self._page_size:
+            raise PageLength(f"a page has {self._page_size} bytes, not {len(view)}")
+        return view
+
+    def _span(self, slot: int, size: int) -> tuple[int, int]:
         count, rest = divmod(size, self._page_size)
         if rest or not count:
             raise PageLength(f"{size} bytes are no whole pages of {self._page_size}")
-        self._check_slot(slot)
-        self._check_slot(slot + count - 1)
-        return count
+        slot = self._slot(slot)
+        self._slot(slot + count - 1)
+        return slot, count
 
     def _pool_full(self) -> PoolFull:
         limit = format_size(self._budget.limit)
         error = self._store.last_error
         why = f"nothing can be written out: {error}" if error else "nothing is left to write out"
         return PoolFull(f"the pool is at its limit of {limit} and {why}")
+
+
+def _flat(buffer: Buffer) -> memoryview:
+    """The buffer as plain bytes, whatever its format and shape."""
+    view = memoryview(buffer)
+    if not view.c_contiguous:
+        raise PageLength("the bytes of a page must be contiguous")
+    return view if view.ndim == 1 and view.format == "B" else view.cast("B")
 
 
 def _only(types: tuple[EntryType, ...], kind: Any) -> Any:

@@ -28,27 +28,20 @@ class SlotList:
 
     def push_head(self, slot: int) -> None:
         """Insert at the head. Raises `ValueError` if the slot is in the list."""
-        end = self.slots
-        if slot < 0 or slot >= end or self._next[slot] != 0:
-            raise ValueError(f"slot {slot} is in the list or out of range")
-        first = self._next[end] - 1
-        self._next[slot] = first + 1
-        self._prev[slot] = end + 1
-        self._prev[first] = slot + 1
-        self._next[end] = slot + 1
-        self.count += 1
+        self._link(slot, self.slots)
 
     def push_tail(self, slot: int) -> None:
         """Insert at the tail. Raises `ValueError` if the slot is in the list."""
-        end = self.slots
-        if slot < 0 or slot >= end or self._next[slot] != 0:
-            raise ValueError(f"slot {slot} is in the list or out of range")
-        last = self._prev[end] - 1
-        self._prev[slot] = last + 1
-        self._next[slot] = end + 1
-        self._next[last] = slot + 1
-        self._prev[end] = slot + 1
-        self.count += 1
+        self._link(slot, self._prev[self.slots] - 1)
+
+    def push_behind(self, slot: int, neighbour: int) -> None:
+        """Insert next to `neighbour`, on its tail side; at the head if that is -1.
+
+        Raises `ValueError` if the slot is in the list, or the neighbour is not.
+        """
+        if neighbour >= 0 and not self.has(neighbour):
+            raise ValueError(f"slot {neighbour} is not in the list")
+        self._link(slot, self.slots if neighbour < 0 else neighbour)
 
     def remove(self, slot: int) -> bool:
         """Take a slot out; False if it was not in the list."""
@@ -85,6 +78,17 @@ class SlotList:
         while slot >= 0:
             yield slot
             slot = self.before(slot)
+
+    def _link(self, slot: int, before: int) -> None:
+        """Insert on the tail side of `before`, which is in the list or its sentinel."""
+        if slot < 0 or slot >= self.slots or self._next[slot] != 0:
+            raise ValueError(f"slot {slot} is in the list or out of range")
+        after = self._next[before] - 1
+        self._prev[slot] = before + 1
+        self._next[slot] = after + 1
+        self._next[before] = slot + 1
+        self._prev[after] = slot + 1
+        self.count += 1
 
     def __len__(self) -> int:
         return self.count

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections import deque
+from collections.abc import Iterable
+
 from coldpress.flat import resident, table
 
 
@@ -29,37 +33,44 @@ class BlockSpace:
         self._payload = table("I", self.count)
         self._pages = table("H", self.count)
         self._stamp = table("I", self.count)
+        self._check = table("I", self.count)
+        self._written = table("B", self.count)  # since the block was discarded
         self._free = table("I", self.count)  # a stack of blocks that were used before
         self._free_count = 0
         self._fresh = 0  # blocks from here on were never used
+        self._failed: deque[int] = deque()  # the last write of these failed
 
     @property
     def free(self) -> int:
         """How many blocks writeback may still take."""
-        return max(0, self._free_count + self.count - self._fresh - self.reserve)
+        return max(0, self.count - self.in_use - self.reserve)
 
     @property
     def in_use(self) -> int:
         """How many blocks hold live objects or are being written."""
-        return self._fresh - self._free_count
+        return self._fresh - self._free_count - len(self._failed)
 
-    def acquire(self) -> int:
-        """The number of a block to write, or -1 if there is none but the reserve."""
-        if not self.free:
+    def acquire(self, *, reserve: bool = False) -> int:
+        """The number of a block to write, or -1 if there is none, or none but the reserve."""
+        if not self.free and not (reserve and self.in_use < self.count):
             return -1
         if self._free_count:
             self._free_count -= 1
             return int(self._free[self._free_count])
-        self._fresh += 1
-        return self._fresh - 1
+        if self._fresh < self.count:
+            self._fresh += 1
+            return self._fresh - 1
+        return self._failed.popleft()
 
     def abandon(self, block: int) -> None:
-        """Give back a block that was acquired and could not be written."""
+        """Give back a block that could not be written: it is used again when no other is left."""
         self._stamp[block] = 0
-        self._push(block)
+        self._failed.append(block)
 
-    def commit(self, block: int, sequence: int, pages: int, payload: int) -> None:
+    def commit(self, block: int, sequence: int, pages: int, payload: int, check: int) -> None:
         """The block was written: all of its `payload` object bytes are live."""
+        self._check[block] = check
+        self._written[block] = 1
         self._live[block] = self._payload[block] = payload
         self._pages[block] = pages
         self._stamp[block] = sequence & 0xFFFFFFFF
@@ -84,6 +95,24 @@ class BlockSpace:
         """The stamp of the block at this device offset."""
         return int(self._stamp[(offset - self.start) // self.block])
 
+    def check(self, offset: int) -> int:
+        """What the packer keeps of the block at this device offset."""
+        return int(self._check[(offset - self.start) // self.block])
+
+    def live(self, block: int) -> int:
+        """The live object bytes of a block."""
+        return int(self._live[block])
+
+    def payload(self, block: int) -> int:
+        """The object bytes that were written in a block."""
+        return int(self._payload[block])
+
+    def sample(self, rng: random.Random, most: int) -> Iterable[int]:
+        """All blocks that were ever used, or so many of them, drawn at random."""
+        if self._fresh <= most:
+            return range(self._fresh)
+        return [rng.randrange(self._fresh) for _ in range(most)]
+
     def block_of(self, offset: int) -> int:
         """The number of the block at this device offset."""
         return (offset - self.start) // self.block
@@ -92,10 +121,11 @@ class BlockSpace:
         """The device offset at which a block starts."""
         return self.start + block * self.block
 
-    def free_runs(self) -> list[tuple[int, int]]:
-        """The free blocks that were used before, as (offset, length) of neighbouring ones."""
+    def take_discards(self) -> list[tuple[int, int]]:
+        """The free blocks that were written since the last call, as (offset, length) of runs."""
         runs: list[tuple[int, int]] = []
-        for block in sorted(self._free[: self._free_count]):
+        for block in sorted(b for b in self._free[: self._free_count] if self._written[b]):
+            self._written[block] = 0
             offset = self.offset_of(block)
             if runs and sum(runs[-1]) == offset:
                 runs[-1] = (runs[-1][0], runs[-1][1] + self.block)
@@ -105,7 +135,15 @@ class BlockSpace:
 
     @property
     def metadata_bytes(self) -> int:
-        return resident(self._live, self._payload, self._pages, self._stamp, self._free)
+        return resident(
+            self._live,
+            self._payload,
+            self._pages,
+            self._stamp,
+            self._check,
+            self._free,
+            self._written,
+        )
 
     def _push(self, block: int) -> None:
         self.freed += 1

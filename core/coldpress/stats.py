@@ -31,6 +31,12 @@ class Stats:
     )
     writeback_blocks: int = attrs.field(metadata={"help": "write I/Os to the device"})
     writeback_bytes: int = attrs.field(metadata={"help": "bytes written to the device"})
+    inversions: int = attrs.field(
+        metadata={"help": "victims that left while an older one, in policy order, was selectable"}
+    )
+    young_share: float = attrs.field(
+        metadata={"help": "share of the victims that ranked in the younger half of the order"}
+    )
     writeback_decompressions: int = attrs.field(
         metadata={"help": "objects decompressed in order to write them"}
     )
@@ -56,6 +62,6 @@ class Stats:
     device_bytes: int = attrs.field(metadata={"help": "bytes of the blocks in use, now"})
     metadata_bytes: int = attrs.field(metadata={"help": "RAM of all tables, now"})
 
-    def asdict(self) -> dict[str, int]:
+    def asdict(self) -> dict[str, int | float]:
         """The counters by name."""
         return attrs.asdict(self)

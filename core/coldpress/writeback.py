@@ -1,18 +1,36 @@
-"""Writeback: the coldest objects leave the pool for the device, still compressed."""
+"""Writeback: the coldest objects leave the pool for the device, still compressed.
+
+A block goes through four steps. *Select*, under the pipeline's lock: victims are taken off the
+policy, their compressed bytes copied into an open block. *Seal*, without the lock: checksums and
+header. *Write*, without the lock: one I/O. *Publish*, under the lock: each slot that has not
+changed meanwhile gets its place on the device, and its RAM is freed. Until then the object in RAM
+serves every load; after a failed write it simply goes back to the policy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import attrs
 
 from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
+from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError
-from coldpress.roles.allocator import Allocator
-from coldpress.roles.packer import Packer, Victim
+from coldpress.locks import released
+from coldpress.ranks import Ranks
+from coldpress.roles.allocator import Allocator, Zspage
+from coldpress.roles.packer import OpenBlock, Victim
+from coldpress.staging import Staging
+
+_TRIES = 3  # writes that may fail, each to another block, before a store is refused
+_LOW = 3  # free blocks; below that the cleaner is due
+
+Around = Callable[[], AbstractContextManager[object]]
 
 
 @attrs.define
@@ -21,167 +39,278 @@ class WritebackCounters:
 
     pages: int = 0
     clean_drops: int = 0
+    decompressions: int = 0
+    lost_races: int = 0
 
 
-class _Pressure:
-    """Victims from the cold end of the policy. Those with a clean copy are dropped on the way."""
+class _Objects:
+    """What one block may do with its victims; counts what it decompresses."""
 
-    def __init__(self, entries: Entries, store: BlockStore, counters: WritebackCounters) -> None:
-        self._entries = entries
-        self._store = store
-        self._counters = counters
-        self._taken: list[Victim] = []
+    def __init__(self, entries: Entries, codecs: Codecs) -> None:
         self.copy_into = entries.copy_into
+        self.decodes = 0
+        self._decode = codecs.decode
 
-    def take(self) -> Victim | None:
-        entries = self._entries
-        while (slot := entries.policy.evict()) >= 0:
-            if not entries.drop_clean(slot):
-                victim = entries.victim(slot, self._store.next_sequence())
-                self._taken.append(victim)
-                return victim
-            self._counters.clean_drops += 1
-        return None
-
-    def put_back(self, victim: Victim) -> None:
-        if self._taken.pop() is not victim:
-            raise ValueError("victims are put back in the reverse order of their taking")
-        self._entries.policy.restore(victim.slot)
-
-    def put_all_back(self) -> None:
-        while self._taken:
-            self.put_back(self._taken[-1])
-
-
-class _Dirty:
-    """The objects whose only copy is in RAM, coldest first; the policy keeps them."""
-
-    def __init__(self, entries: Entries, store: BlockStore) -> None:
-        self._entries = entries
-        self._store = store
-        self._slots: Iterator[int] = iter(list(entries.dirty()))
-        self._returned: list[Victim] = []
-        self.copy_into = entries.copy_into
-
-    def take(self) -> Victim | None:
-        if self._returned:
-            return self._returned.pop()
-        for slot in self._slots:
-            return self._entries.victim(slot, self._store.next_sequence())
-        return None
-
-    def put_back(self, victim: Victim) -> None:
-        self._returned.append(victim)
+    def decode(self, codec: int, data: bytes, size: int) -> bytes:
+        self.decodes += 1
+        return self._decode(codec, data, size)
 
 
 class Writeback:
     """Moves objects from the pool to the device, block by block.
 
-    `high` and `accept` are bytes of the pool: above `high`, `reclaim` is due, and it goes on
-    until `accept`.
+    `high` and `accept` are bytes of the pool: above `high` writeback is due, and it goes on until
+    `accept`.
 
-    Notes: not thread-safe; the pipeline calls under its lock.
+    Attributes: `leaving`, object bytes in blocks that are being written; `ranks`, whether victims
+    were the oldest.
+
+    Notes: every method is called under the pipeline's lock. With `unlocked` that lock is let go
+    while a block is sealed and written, and any number of threads may each write a block.
     """
 
     def __init__(
         self,
         entries: Entries,
         store: BlockStore,
-        packer: Packer,
         allocator: Allocator,
         budget: PoolBudget,
         codecs: Codecs,
+        cleaner: Cleaner,
+        lock: threading.Lock,
+        page_size: int,
         high: float,
         accept: float,
+        around: Around = nullcontext,
     ) -> None:
         self.counters = WritebackCounters()
-        self.high = min(int(budget.limit * high), budget.limit - budget.headroom)
-        self.accept = min(int(budget.limit * accept), self.high)
+        self.staging = Staging(store.packer, budget)
+        # In a small pool what is set aside for blocks is more than the share above `high`:
+        # writeback begins early enough all the same that one more object finds room.
+        usable = budget.limit - budget.headroom - allocator.largest_grant(page_size)
+        self.high = max(0, min(int(budget.limit * high), usable))
+        self.accept = max(0, self.high - int(budget.limit * (high - accept)))
+        self.leaving = 0
         self._entries = entries
         self._store = store
-        self._packer = packer
         self._allocator = allocator
         self._budget = budget
         self._codecs = codecs
+        self._cleaner = cleaner
+        self._lock = lock
+        self._around = around
+        self.ranks = Ranks(entries.policy)
         self._slack_after_compaction = 0
 
+    @property
+    def progress(self) -> int:
+        """A number that changes whenever something was given back or written."""
+        counters = self.counters
+        return counters.pages + counters.clean_drops + counters.lost_races
+
+    @property
+    def due(self) -> bool:
+        """Whether the pool is above the high watermark."""
+        return self._budget.pressure - self.leaving > self.high
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the pool is still above the accept threshold."""
+        return self._budget.pressure - self.leaving > self.accept
+
     def reclaim(self) -> None:
-        """Write back the coldest objects until the pool is down to the accept threshold.
+        """Write back the coldest objects, one block after the other, down to the threshold.
 
         Stops early when nothing is left to write or the device takes no more; a failed write is
         counted, its victims stay in the pool at the cold end, and `store.last_error` tells.
         """
-        self._begin()
-        try:
-            while self._budget.used - self._packer.block > self.accept:
-                if not self._write_coldest():
+        with self._around():
+            while self.wanted:
+                block = self.next_block(self.accept)
+                if block is None or not self.write(block):
                     break
-                self._compact_if_scattered()
-        finally:
-            self._end()
+            self.tidy()
 
     def make_room(self) -> bool:
         """The pool refused an object: give something back; False if that can not be done."""
-        before = self._budget.used
-        self._begin()
-        try:
-            while self._write_coldest():
-                used = self._budget.used - self._packer.block
-                if used < before and used <= self.accept:
+        before = self._budget.pressure
+        with self._around():
+            target = min(before - 1, self.accept)
+            failures = 0
+            while self._budget.pressure > target and failures < _TRIES:
+                block = self.next_block(target)
+                if block is None:
                     break
-        finally:
-            self._end()
-        return self._budget.used < before or self._allocator.compact() > 0
+                failures += not self.write(block)
+            self.tidy()
+        return self._budget.pressure < before or self.compact()
 
-    def sync(self) -> None:
-        """Write every object whose only copy is in RAM, and flush. Raises `DeviceError`."""
-        victims = _Dirty(self._entries, self._store)
-        self._begin()
-        try:
-            while True:
-                identity = self._store.next_identity()
-                packed = self._packer.pack(victims, identity)
-                if packed is None:
-                    break
-                start = self._store.write(packed, identity)
-                for victim, at in packed.members:
-                    self._entries.synced(victim, start + at)
-        finally:
-            self._end()
-        self._store.flush()
+    def compact(self) -> bool:
+        """Move the pool's objects together; whether that gave anything back."""
+        return self._allocator.compact() > 0
 
-    def _begin(self) -> None:
-        # The block buffer is real memory: it counts while it is in use.
-        self._budget.stage(self._packer.block)
-        self._codecs.begin_writeback()
+    def select(self, target: int) -> OpenBlock | None:
+        """Stage the coldest objects until a block has to be written, and return that.
 
-    def _end(self) -> None:
-        self._codecs.end_writeback()
-        self._packer.idle()
-        self._budget.unstage(self._packer.block)
+        None if nothing is left to stage, no buffer or no block of the device is free, or the pool
+        came down to `target` bytes by dropping objects whose device copy is still good.
+        """
+        entries, policy = self._entries, self._entries.policy
+        while (coldest := policy.coldest()) >= 0:
+            slot = policy.evict()
+            if entries.drop_clean(slot):
+                self.counters.clean_drops += 1
+                if self._budget.pressure - self.leaving <= target:
+                    return None
+                continue
+            if not self._store.has_room():
+                policy.restore(slot)
+                self._drop_clean_only(target)
+                return None
+            victim = entries.victim(slot, self._store.next_sequence())
+            block, done = self.staging.block_for(victim.length)
+            if block is None:
+                policy.restore(slot)
+                return done
+            zspage = entries.zspage(victim) if self._store.packer.whole_zspages else None
+            if zspage is not None:
+                block.like(zspage)
+            self._stage(block, victim)
+            self.ranks.selected(slot, coldest)
+            if self._store.packer.whole_zspages:
+                self._stage_companions(block, zspage)
+                return self.staging.oldest()
+        return None
 
-    def _write_coldest(self) -> bool:
-        """One block; False if there is nothing to write or it could not be written."""
-        dropped = self.counters.clean_drops
-        victims = _Pressure(self._entries, self._store, self.counters)
-        if not self._store.has_room():
-            # Nothing is packed for a device that is full, but clean copies still give RAM back.
-            victims.take()
-            victims.put_all_back()
-            return self.counters.clean_drops > dropped
+    def _stage_companions(self, block: OpenBlock, zspage: Zspage | None) -> None:
+        entries = self._entries
+        for slot in zspage.owners if zspage else ():
+            if not entries.is_companion(slot):
+                continue  # the victim itself, or something that has a copy on the device
+            victim = entries.victim(slot, self._store.next_sequence())
+            if not block.has_room(victim.length):
+                break
+            coldest = entries.policy.coldest()
+            entries.policy.remove(slot)
+            self._stage(block, victim)
+            self.ranks.selected(slot, coldest)
+
+    def _drop_clean_only(self, target: int) -> None:
+        """With a full device, what has a copy there can still leave, however warm it is."""
+        passed = []
+        while self._entries.clean and self._budget.pressure - self.leaving > target:
+            slot = self._entries.policy.evict()
+            if slot < 0:
+                break
+            if self._entries.drop_clean(slot):
+                self.counters.clean_drops += 1
+            else:
+                passed.append(slot)
+        for slot in reversed(passed):
+            self._entries.policy.restore(slot)
+
+    def next_block(self, target: int, *, unlocked: bool = False) -> OpenBlock | None:
+        """`select`, and with nothing left to select, what is staged, to be written short.
+
+        Before the device is full, its mostly dead blocks are cleaned.
+        """
+        self._clean_if_due(unlocked)
+        block = self.select(target)
+        if block is None and self._entries.policy.coldest() < 0:
+            block = self.staging.oldest()
+        return block
+
+    def write(self, block: OpenBlock, *, keep: bool = False, unlocked: bool = False) -> bool:
+        """Write a closed block and publish what is in it; False if it could not be written.
+
+        `keep`: the objects stay in RAM, the device's copies are clean ones.
+        """
+        if not any(self._entries.staged.get(one.slot) is one for one in block.victims):
+            self.staging.give_back(block)  # every slot in it has changed: nothing to write
+            self.counters.lost_races += len(block.victims)
+            return True
+        self._clean_if_due(unlocked)
+        number = self._store.space.acquire() if self._store.has_room() else -1
+        if number < 0:
+            self._undo(block, restore=not keep)
+            return False
         identity = self._store.next_identity()
-        packed = self._packer.pack(victims, identity)
-        if packed is None:
-            return self.counters.clean_drops > dropped
+        objects = _Objects(self._entries, self._codecs)
+        length = sum(victim.length for victim in block.victims)
+        self.leaving += length
         try:
-            start = self._store.write(packed, identity)
-        except DeviceError:  # counted, and kept as store.last_error
-            victims.put_all_back()
-            return self.counters.clean_drops > dropped
-        for victim, at in packed.members:
-            if self._entries.written_back(victim, start + at):
+            with released(self._lock, unlocked):
+                packed = block.seal(identity, objects)
+                self._store.put(number, packed)
+        except BaseException as error:
+            failure = error if isinstance(error, DeviceError) else None
+            self._store.failed(number, failure or DeviceError(f"sealing a block: {error}"))
+            self._undo(block, restore=not keep)
+            if failure:
+                return False
+            raise  # a plugin's fault, or Ctrl-C; the victims are where they were
+        finally:
+            self.leaving -= length
+            self.counters.decompressions += objects.decodes
+        self._store.written(number, packed, identity)
+        start = self._store.space.offset_of(number)
+        for placed in packed.members:
+            if keep:
+                self._entries.synced(placed, start)
+            elif self._entries.written_back(placed, start):
                 self.counters.pages += 1
+            else:
+                self.counters.lost_races += 1
+        self.staging.give_back(block)
+        self._compact_if_scattered()
         return True
+
+    def tidy(self) -> None:
+        """After a round: give idle buffers back to the system."""
+        if self.staging.idle:
+            self.staging.trim()
+
+    def flush_open(self, *, unlocked: bool = False) -> None:
+        """Write the blocks that are not full yet. Raises `DeviceError` if one can not be."""
+        while (block := self.staging.oldest()) is not None:
+            self._must(self.write(block, unlocked=unlocked))
+
+    def write_dirty(self, *, unlocked: bool = False) -> None:
+        """Write all objects whose only copy is in RAM, where they stay. Raises `DeviceError`."""
+        try:
+            for slot in list(self._entries.dirty()):
+                while self._entries.is_dirty(slot):
+                    victim = self._entries.victim(slot, self._store.next_sequence())
+                    block, done = self.staging.block_for(victim.length)
+                    if done is not None:
+                        self._must(self.write(done, keep=True, unlocked=unlocked))
+                    elif block is not None:
+                        self._stage(block, victim)
+            while (done := self.staging.oldest()) is not None:
+                self._must(self.write(done, keep=True, unlocked=unlocked))
+        finally:
+            while (left := self.staging.oldest()) is not None:
+                self._undo(left, restore=False)
+            self.tidy()
+
+    def _clean_if_due(self, unlocked: bool) -> None:
+        # As late as possible: the longer a block waits, the more of it is dead.
+        while self._store.space.free < _LOW and self._cleaner.clean(unlocked=unlocked):
+            pass
+
+    def _must(self, written: bool) -> None:
+        if not written:
+            raise self._store.last_error or DeviceError("a block could not be written")
+
+    def _stage(self, block: OpenBlock, victim: Victim) -> None:
+        block.add(victim, _Objects(self._entries, self._codecs))
+        self._entries.stage(victim)
+
+    def _undo(self, block: OpenBlock, *, restore: bool) -> None:
+        # In reverse, so that each is the very next victim before those that were colder.
+        for victim in reversed(block.victims):
+            self._entries.not_written(victim, restore=restore)
+        self.staging.give_back(block)
 
     def _compact_if_scattered(self) -> None:
         # Objects leave in the policy's order, which leaves holes in many zspages. Compaction is
@@ -193,4 +322,4 @@ class Writeback:
             self._slack_after_compaction = min(self._slack_after_compaction, self._slack())
 
     def _slack(self) -> int:
-        return self._budget.used - self._packer.block - self._entries.object_bytes
+        return self._budget.pressure - self._entries.object_bytes

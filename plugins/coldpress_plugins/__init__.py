@@ -40,15 +40,21 @@ def coldpress_policies() -> list[type[coldpress.Policy]]:
     from coldpress_plugins.policies.clock import Clock
     from coldpress_plugins.policies.fifo import Fifo
     from coldpress_plugins.policies.lru import Lru
+    from coldpress_plugins.policies.s3fifo import S3Fifo
+    from coldpress_plugins.policies.sieve import Sieve
 
-    return [Lru, Clock, Fifo]
+    return [Lru, Clock, Fifo, Sieve, S3Fifo]
 
 
 @hookimpl
 def coldpress_packers() -> list[type[coldpress.Packer]]:
+    from coldpress_plugins.packers.aligned import Aligned
     from coldpress_plugins.packers.bounce import Bounce
+    from coldpress_plugins.packers.page import PagePacker
+    from coldpress_plugins.packers.zsmalloc import ZsmallocPacker
+    from coldpress_plugins.packers.zspage import ZspagePacker
 
-    return [Bounce]
+    return [Bounce, ZspagePacker, ZsmallocPacker, Aligned, PagePacker]
 
 
 @hookimpl

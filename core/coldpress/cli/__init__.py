@@ -8,15 +8,17 @@ import sys
 from collections.abc import Sequence
 
 from coldpress import __version__
-from coldpress.cli import check, plugins, run
+from coldpress.cli import check, compare, plugins, run
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
+from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
 
-_COMMANDS = {"run": run, "check": check, "plugins": plugins}
+_COMMANDS = {"run": run, "compare": compare, "check": check, "plugins": plugins}
 
 _EPILOG = """\
 examples:
   coldpress run --input /usr/lib         what the built-in pipeline makes of these files
+  coldpress compare a.toml b.toml        the same pages and accesses through each, side by side
   coldpress check pipeline.toml          is this pipeline file right, and what does it compose
   coldpress plugins                      the parts that a pipeline can be composed from
 
@@ -37,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             print(f"{problem.where or 'coldpress'}: {problem.message}", file=sys.stderr)
+        return 2
+    except InputError as error:
+        print(f"coldpress: error: {error}", file=sys.stderr)
         return 2
     except DeviceUnusable as error:  # the config names it, so the config is wrong
         print(f"coldpress: error: [device] {error}", file=sys.stderr)

@@ -26,3 +26,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # as it is: "[cache]" is no markup
     Console().print(table)
+
+
+def print_grid(corner: str, columns: Sequence[str], lines: Iterable[tuple[str, list[str]]]) -> None:
+    """Print lines of named cells under named columns; `corner` says what they are all about.
+
+    In a pipe, where tables have no headings, these are the first line, and each line begins with
+    `corner`.
+    """
+    rows = [[name, *cells] for name, cells in lines]
+    if sys.stdout.isatty():
+        print_table([corner, *columns], rows)
+    else:
+        print_table([], [[corner, *row] for row in [["pipeline", *columns], *rows]])

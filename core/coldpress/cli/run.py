@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import tomllib
-from pathlib import Path
 from typing import Any
 
+from coldpress.cli import workload
 from coldpress.cli.output import print_table
 from coldpress.config import PipelineConfig, load_config
 from coldpress.harness.corpus import Corpus
-from coldpress.harness.errors import InputError
-from coldpress.harness.inputs import read_inputs
 from coldpress.harness.interrupt import Interrupt
 from coldpress.harness.operations import Operations
 from coldpress.harness.progress import Progress
 from coldpress.harness.report import report
 from coldpress.harness.result import Result
 from coldpress.harness.runner import Runner
-from coldpress.harness.trace import Trace
-from coldpress.harness.workload import MAX_THETA, OPERATIONS_PER_PAGE, WRITES, parse_workload
 from coldpress.pipeline import Pipeline
 
 _DESCRIPTION = """\
@@ -30,18 +24,7 @@ back and compare it with what was put in. With --workload or --trace the pages a
 order instead, and every page that is read is compared."""
 
 _EPILOG = f"""\
-workloads:
-  zipf:THETA  few slots get most accesses; THETA from 0 (all alike) to {MAX_THETA:g}, usually 0.99
-  uniform     every slot is as likely as any other
-  scan        every slot in turn
-  All pages are stored first; then there are {OPERATIONS_PER_PAGE} accesses a page, {WRITES:.0%} of
-  them writes. The seed is fixed: it is the same workload each time.
-
-traces:
-  vscsi (*.vscsi), libCacheSim's oracleGeneral (*.oracleGeneral, *.oracleGeneral.bin), or text
-  (*.txt), one 'W slot' or 'R slot' a line; without such a name the contents decide. A read of a
-  slot that was never written counts as a store. What the pages hold comes from the inputs.
-
+{workload.EPILOG}
 examples:
   coldpress run
   coldpress run pipeline.toml --input /usr/lib --set allocator.limit=32MiB
@@ -64,65 +47,24 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "pipeline", nargs="?", metavar="PIPELINE", help="a pipeline file (default: built in)"
     )
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="a file, a directory, or pid:N for the anonymous memory of a process; may be given "
-        "again (default: the interpreter's standard library and shared libraries)",
-    )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--workload", metavar="NAME", help="access the pages as zipf:THETA, scan or uniform do"
-    )
-    what.add_argument("--trace", metavar="FILE", help="access the pages as a recorded trace does")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="a config key for this run, such as device.size=2GiB; may be given again",
-    )
+    workload.add_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out; the exit status. Raises `ColdpressError`."""
-    try:
-        return _run(args)
-    except InputError as error:
-        print(f"coldpress: error: {error}", file=sys.stderr)
-        return 2
-
-
-def _run(args: argparse.Namespace) -> int:
     config = load_config(args.pipeline, overrides=args.overrides)
-    with read_inputs(args.input, config.page_size) as corpus:
-        if corpus.skipped:
-            print(
-                f"coldpress: warning: skipped {corpus.skipped:,} that can not be read; the first: "
-                f"{corpus.first_skipped}",
-                file=sys.stderr,
-            )
-        operations: Operations | None = None
-        if args.trace is not None:
-            operations = Trace(args.trace, config.page_size)
-        elif args.workload is not None:
-            operations = parse_workload(args.workload, len(corpus))
-        config = _with_slots(args, config, operations.slots if operations else len(corpus))
-        show = sys.stderr.isatty() and (sys.stdout.isatty() or not args.json)
-        result = _measure(config, corpus, operations, show)
+    with workload.open_corpus(args, config.page_size) as corpus:
+        operations = workload.operations_of(args, corpus)
+        needed = operations.slots if operations else len(corpus)
+        if more := workload.more_slots(args.pipeline, args.overrides, config, needed):
+            config = load_config(args.pipeline, overrides=[*args.overrides, *more])
+        result = _measure(config, corpus, operations, workload.shows_progress(args))
     if args.json:
         print(json.dumps(result.asdict(), indent=2))
     else:
         print_table(["figure", "value"], report(result))
-    sys.stdout.flush()  # the errors come after the table that they belong to
-    for message in result.messages:
-        print(f"coldpress: error: {message}", file=sys.stderr)
-    if more := result.failures - len(result.messages):
-        print(f"coldpress: error: and {more:,} failures more", file=sys.stderr)
+    workload.print_failures(result)
     if result.interrupted:
         return 130
     return 1 if result.failures else 0
@@ -134,19 +76,3 @@ def _measure(
     with Interrupt() as stop, Pipeline(config) as pipeline, Progress(show) as progress:
         runner = Runner(pipeline, config.names, corpus, config.slots, progress, stop)
         return runner.run(operations)
-
-
-def _with_slots(args: argparse.Namespace, config: PipelineConfig, needed: int) -> PipelineConfig:
-    """The config with slots enough, unless the user said how many there are to be."""
-    if needed <= config.slots:
-        return config
-    said = any(text.partition("=")[0].strip() == "slots" for text in args.overrides)
-    if not said and args.pipeline is not None:
-        with Path(args.pipeline).open("rb") as file:
-            said = "slots" in tomllib.load(file)
-    if said:
-        raise InputError(
-            f"this run needs {needed:,} slots and the config has {config.slots:,}: "
-            f"use --set slots={needed}"
-        )
-    return load_config(args.pipeline, overrides=[*args.overrides, f"slots={needed}"])

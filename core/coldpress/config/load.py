@@ -65,11 +65,11 @@ class _Loader:
         for paths, message in across(self.values):
             self.report.add(message, *paths)
         self.report.raise_if_any()
-        allocator, packer = self.built["allocator"], self.built["packer"]
-        for path, message in between(allocator, packer, top["page_size"]):
+        config = PipelineConfig(**top, **self.built, entry_types=entry_types, names=self.names)
+        for path, message in between(config):
             self.report.add(message, path)
         self.report.raise_if_any()
-        return PipelineConfig(**top, **self.built, entry_types=entry_types, names=self.names)
+        return config
 
     def _given(self, name: str) -> Mapping[str, Any]:
         """What the document has in this table."""

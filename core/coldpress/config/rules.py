@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from coldpress.config.document import Path
+from coldpress.config.schema import PipelineConfig
 from coldpress.layout import smallest_device
-from coldpress.roles import Allocator, Packer
+from coldpress.roles import DeviceEntryType
 from coldpress.units import Percent, format_size
 from coldpress.values import written
 
@@ -51,16 +52,17 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
         )
 
 
-def between(allocator: Allocator, packer: Packer, page_size: int) -> Iterator[tuple[Path, str]]:
+def between(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
     """What is wrong between components, by their own word: the key concerned and a text."""
-    if not packer.fits(page_size):
+    allocator, packer, device = config.allocator, config.packer, config.device
+    if not packer.fits(config.page_size):
         yield (
             ("packer", "block"),
             f"'block' in [packer] {packer.name}: {format_size(packer.block)} can not hold a page "
-            f"of {format_size(page_size)} that does not shrink; the next larger is "
-            f"{format_size(packer.block + page_size)}",
+            f"of {format_size(config.page_size)} that does not shrink; the next larger is "
+            f"{format_size(packer.block + config.page_size)}",
         )
-    smallest = packer.block + allocator.largest_grant(page_size)
+    smallest = packer.block + allocator.largest_grant(config.page_size)
     if allocator.limit < smallest:
         yield (
             ("allocator", "limit"),
@@ -68,3 +70,10 @@ def between(allocator: Allocator, packer: Packer, page_size: int) -> Iterator[tu
             f"a block of {format_size(packer.block)} staged, and what one object may need, "
             f"got {format_size(allocator.limit)}",
         )
+    for one in config.entry_types:
+        if isinstance(one, DeviceEntryType) and device.size > one.largest_device:
+            yield (
+                ("device", "size"),
+                f"'size' in [device] {device.name}: must be at most "
+                f"{format_size(one.largest_device)}, got {format_size(device.size)}",
+            )

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from coldpress.component import option
+from coldpress.errors import PluginError
 from coldpress.flat import OS_PAGE
 from coldpress.roles import Allocator, Compressor, Device, EntryType, Packer, Policy
 from coldpress.units import Percent, Size, format_size
@@ -100,3 +101,10 @@ class PipelineConfig(TopLevel):
     writeback: WritebackConfig
     cache: CacheConfig
     names: dict[str, str]
+    _used: list[bool] = attrs.field(factory=list, init=False, repr=False, eq=False)
+
+    def use_once(self) -> None:
+        """Raises `PluginError` at the second call: two pipelines can not share components."""
+        if self._used:
+            raise PluginError("this configuration was opened before: load it again for another")
+        self._used.append(True)

@@ -14,11 +14,15 @@ _STRIDE = 2654435761
 """How many corpus pages on the next version of a slot is; a prime, so that it is another page."""
 
 
+def corpus_page(slot: int, version: int, pages: int) -> int:
+    """Which of a corpus's `pages` pages the version of a slot is; the first version is 0."""
+    return (slot + version * _STRIDE) % pages
+
+
 class Ledger:
     """The hash of the page in each slot, and which slots hold one, in flat tables.
 
-    Version `v` of a slot is the corpus's page `slot + v * _STRIDE`, taken around its end. Hashes
-    (64-bit xxh3) are of the corpus's bytes, never of the pipeline's.
+    Hashes (64-bit xxh3) are of the corpus's bytes, never of the pipeline's.
 
     Attributes: `pages`, how many slots hold a page.
 
@@ -34,7 +38,8 @@ class Ledger:
 
     def next_page(self, slot: int) -> memoryview:
         """The page that is to be stored in `slot` next."""
-        return self._corpus[(slot + self._versions[slot] * _STRIDE) % len(self._corpus)]
+        corpus = self._corpus
+        return corpus[corpus_page(slot, self._versions[slot], len(corpus))]
 
     def stored(self, slot: int, digest: int) -> None:
         """`next_page`, whose hash is `digest`, is in the slot now."""

@@ -12,10 +12,13 @@ from rich.progress import Progress as Bars
 class Progress:
     """One bar on stderr, gone when the work is done; nothing at all unless `show`.
 
+    Attributes: `title`, a text in front of the names of the phases that begin from now on.
+
     Notes: not thread-safe.
     """
 
     def __init__(self, show: bool = False) -> None:
+        self.title = ""
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -29,7 +32,7 @@ class Progress:
 
     def phase(self, name: str, total: int) -> None:
         """A new part of the work begins, `total` steps long."""
-        self._bars.reset(self._task, description=name, total=total, visible=True)
+        self._bars.reset(self._task, description=f"{self.title}{name}", total=total, visible=True)
 
     def advance(self, steps: int) -> None:
         """That many more steps are done. Costs microseconds: not for every page."""

@@ -7,6 +7,10 @@ from typing import Any
 import attrs
 
 _SHOWN = 20
+_NOT_PRINTED = {"page_size", "stores", "loads", "cpu_seconds", "messages"} | {
+    "before_reading_back",
+    "counters",
+}
 
 
 @attrs.define
@@ -18,11 +22,12 @@ class Result:
         verified: those of them that were read back at the end and found equal to the input.
         stores, loads: pages given to the pipeline and asked back from it, in all.
         store_seconds, load_seconds: time inside the pipeline's calls for these.
-        final_reads, final_refaults: pages read back at the end; those that the device served.
+        final_reads: pages read back at the end.
         pool_resident_peak: most bytes of the pool that the operating system had in RAM, sampled.
         failures, messages: checks and calls that failed; what the first of them said.
         interrupted: the run was stopped before its end.
-        counters: the pipeline's own, at the end.
+        cpu_seconds: CPU time of the whole process until the reading back.
+        before_reading_back, counters: the pipeline's own, then and at the end.
         pipeline: the components' names by role.
     """
 
@@ -35,11 +40,12 @@ class Result:
     store_seconds: float = 0.0
     load_seconds: float = 0.0
     final_reads: int = 0
-    final_refaults: int = 0
     pool_resident_peak: int = 0
     failures: int = 0
     interrupted: bool = False
+    cpu_seconds: float = 0.0
     messages: list[str] = attrs.Factory(list)
+    before_reading_back: dict[str, int] = attrs.Factory(dict)
     counters: dict[str, int] = attrs.Factory(dict)
 
     def fail(self, message: str) -> None:
@@ -47,6 +53,13 @@ class Result:
         self.failures += 1
         if len(self.messages) < _SHOWN:
             self.messages.append(message)
+
+    @property
+    def final_refaults(self) -> int:
+        """Pages that the device served when all were read back at the end."""
+        if not self.before_reading_back:  # it did not come to that
+            return 0
+        return self.counters["refaults"] - self.before_reading_back["refaults"]
 
     @property
     def ratio(self) -> float | None:
@@ -65,7 +78,6 @@ class Result:
 
     def asdict(self) -> dict[str, Any]:
         """What `coldpress run --json` prints."""
-        own = attrs.asdict(self)
-        for name in ("page_size", "counters", "messages", "stores", "loads"):
-            del own[name]
-        return {**own, "ratio": self.ratio, **self.counters}
+        own = attrs.asdict(self, filter=lambda field, _: field.name not in _NOT_PRINTED)
+        derived = {"final_refaults": self.final_refaults, "ratio": self.ratio}
+        return {**own, **derived, **self.counters}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Protocol
 
 from coldpress.component import Buffer
@@ -78,7 +78,7 @@ class Runner:
 
     def run(self, operations: Operations | None = None) -> Result:
         """Store, change and read back the corpus; or do these `operations` instead of changing."""
-        refaults = None
+        begin = process_time()
         try:
             try:
                 if operations is None or operations.fill:
@@ -89,15 +89,14 @@ class Runner:
                     self._replay(operations)
             except _StoreFailed:
                 pass
-            refaults = self._pipeline.stats().asdict()["refaults"]
+            self.result.cpu_seconds = process_time() - begin
+            self.result.before_reading_back = self._pipeline.stats().asdict()
             self._read_back()
         except _Stopped:
             self.result.interrupted = True
         self._sample()
         self.result.pages = self._ledger.pages
         self.result.counters = self._pipeline.stats().asdict()
-        if refaults is not None:
-            self.result.final_refaults = self.result.counters["refaults"] - refaults
         return self.result
 
     def _fill(self) -> None:

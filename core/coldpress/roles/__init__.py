@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coldpress.component import Component
-from coldpress.roles.allocator import Allocator
+from coldpress.roles.allocator import Allocator, Zspage
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
 from coldpress.roles.entry_type import (
@@ -14,7 +14,16 @@ from coldpress.roles.entry_type import (
     ShadowEntryType,
 )
 from coldpress.roles.frontend import Frontend
-from coldpress.roles.packer import PackedBlock, Packer, Victim, Victims
+from coldpress.roles.packer import (
+    BlockIdentity,
+    DeviceObject,
+    Objects,
+    OpenBlock,
+    PackedBlock,
+    Packer,
+    Placed,
+    Victim,
+)
 from coldpress.roles.policy import Policy
 
 ROLES: dict[str, type[Component]] = {
@@ -31,17 +40,22 @@ ROLES: dict[str, type[Component]] = {
 __all__ = [
     "ROLES",
     "Allocator",
+    "BlockIdentity",
     "Compressor",
     "Device",
     "DeviceEntryType",
+    "DeviceObject",
     "EntryContext",
     "EntryType",
     "Frontend",
+    "Objects",
+    "OpenBlock",
     "PackedBlock",
     "Packer",
+    "Placed",
     "Policy",
     "PoolEntryType",
     "ShadowEntryType",
     "Victim",
-    "Victims",
+    "Zspage",
 ]

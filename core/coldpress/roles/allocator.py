@@ -11,6 +11,15 @@ from coldpress.component import Buffer, Component, option
 from coldpress.units import Size, format_size
 
 
+@attrs.frozen
+class Zspage:
+    """Pages cut into equal objects: `size` bytes of each, how many `pages`, whose they are."""
+
+    size: int
+    pages: int
+    owners: list[int]
+
+
 def _some(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
     if value < 1:
         raise ValueError(f"must be at least one byte, got {format_size(value)}")
@@ -71,19 +80,28 @@ class Allocator(Component):
     def metadata_bytes(self) -> int: ...
 
     @abc.abstractmethod
-    def alloc(self, data: Buffer) -> int:
+    def alloc(self, data: Buffer, owner: int = 0) -> int:
         """Copy `data` in and return its handle; -1, and nothing changed, if there is no room.
 
+        `owner` (below 2**32) is the slot that the object belongs to, for `zspage`.
         Raises `ValueError` for an object of no bytes or of more than `max_size`.
         """
 
     @abc.abstractmethod
     def read(self, handle: int, length: int) -> bytes:
-        """A copy of the object's first `length` bytes."""
+        """A copy of the object's first `length` bytes.
+
+        Like `free` and `copy_into`, raises `ValueError` for a handle that is not allocated, and
+        for a length past the object's room.
+        """
 
     @abc.abstractmethod
     def copy_into(self, handle: int, length: int, out: memoryview, at: int) -> None:
         """Copy the object's first `length` bytes to `out[at:at + length]`; nothing is allocated."""
+
+    def zspage(self, handle: int) -> Zspage | None:
+        """The zspage that the object shares with others; None if it shares none."""
+        return None
 
     @abc.abstractmethod
     def free(self, handle: int) -> None:

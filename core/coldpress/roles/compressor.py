@@ -35,7 +35,7 @@ class Compressor(Component):
                 return zlib.compress(page, self.level)
 
             def decompress(self, data: coldpress.Buffer, size: int) -> bytes:
-                return zlib.decompress(data, bufsize=size)
+                return zlib.decompressobj().decompress(data, size)
 
 
         @coldpress.hookimpl

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from coldpress.blockstore import BlockStore
     from coldpress.budget import PoolBudget
     from coldpress.codecs import Codecs
-    from coldpress.roles.allocator import Allocator
+    from coldpress.roles.allocator import Allocator, Zspage
 
 
 @attrs.frozen
@@ -54,7 +54,7 @@ class EntryType(Component):
         """What `commit` needs to store `page` (contiguous, whole pages); None: not mine."""
         return None
 
-    def commit(self, prepared: Any) -> int:
+    def commit(self, slot: int, prepared: Any) -> int:
         """Store, and return the payload; -1, and nothing changed, if the pool has no room."""
         raise TypeError(f"entry type {self.name!r} does not claim pages")
 
@@ -77,6 +77,9 @@ class EntryType(Component):
     def metadata_bytes(self) -> int:
         """Resident bytes of the type's own tables."""
         return 0
+
+    def close(self) -> None:
+        """Give all memory back. Nothing but `decode` of older tokens is called after this."""
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
@@ -104,18 +107,25 @@ class PoolEntryType(EntryType):
     def copy_into(self, payload: int, out: memoryview, at: int) -> None:
         """Copy the object's bytes to `out` from `at` on; nothing is allocated or decompressed."""
 
+    def zspage(self, payload: int) -> Zspage | None:
+        """The zspage that the object shares with others' slots; None if it shares none."""
+        return None
+
     @abc.abstractmethod
     def adopts(self, codec: int, length: int) -> bool:
         """Whether `adopt` takes an object like this."""
 
     @abc.abstractmethod
-    def adopt(self, codec: int, data: bytes) -> int:
+    def adopt(self, slot: int, codec: int, data: bytes) -> int:
         """Store bytes that are already compressed (promotion); the payload, or -1 if no room."""
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
 class DeviceEntryType(EntryType):
     """An entry type whose object lies on the device."""
+
+    largest_device: ClassVar[int] = 1 << 60
+    """How many bytes a device may have for `place` to have room for every offset."""
 
     @abc.abstractmethod
     def place(self, offset: int, length: int) -> int:

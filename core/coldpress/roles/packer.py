@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Protocol
+from typing import ClassVar, Protocol
 
 import attrs
 
 from coldpress.component import Component, option
+from coldpress.roles.allocator import Zspage
 from coldpress.units import Size, format_size
 
-if TYPE_CHECKING:
-    from coldpress.block import BlockIdentity
 
-
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Victim:
-    """An object that leaves the pool, as it was when the policy named it.
+    """An object that is to be written, as it was when it was chosen.
 
     `word` is the slot's whole table word, `codec` and `length` describe the compressed bytes,
     `order` is the folio's (the object stands for 2**order pages), `sequence` its age.
@@ -30,30 +28,90 @@ class Victim:
     sequence: int
 
 
-class Victims(Protocol):
-    """Where a packer takes its victims from."""
+@attrs.frozen
+class BlockIdentity:
+    """What a header says of the device that its block belongs to, and of the block's age."""
 
-    def take(self) -> Victim | None:
-        """The coldest object that is left, or None; it is the packer's until it is put back."""
+    uuid: bytes
+    epoch: int
+    sequence: int
+    durable: int = 0
 
-    def put_back(self, victim: Victim) -> None:
-        """Undo the latest `take` not yet undone."""
 
-    def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
-        """Copy the victim's compressed bytes to `out` from `at` on."""
+@attrs.frozen
+class Placed:
+    """Where in a sealed block a victim is: `at` bytes from its start, `length` bytes of object."""
+
+    victim: Victim
+    at: int
+    length: int
 
 
 @attrs.frozen
 class PackedBlock:
-    """A block ready to be written.
+    """A block ready to be written: whole pages, zeros after the last object.
 
-    `data` is whole pages, padded with zeros, and belongs to the packer: it is good until the next
-    `pack` or `idle`. `members` gives each victim with the byte offset, inside the block, of its
-    inline record (the compressed bytes follow it).
+    `check` is kept in RAM for as long as the block is in use, and handed to `Packer.extract`.
     """
 
     data: memoryview
-    members: list[tuple[Victim, int]]
+    members: list[Placed]
+    check: int = 0
+
+
+@attrs.define
+class DeviceObject:
+    """An object on the device: where it is, and after `Packer.extract` its codec and bytes.
+
+    `offset` and `length` are of the device; `stamp` the low 32 bits of the block's sequence and
+    `check` what the packer had kept, both as the block stood when the object was looked up.
+    """
+
+    slot: int
+    offset: int
+    length: int
+    stamp: int
+    check: int = 0
+    codec: int = 0
+    data: bytes = b""
+    read_bytes: int = 0
+
+
+class Objects(Protocol):
+    """What a block may do with its victims' bytes."""
+
+    def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
+        """Copy the compressed bytes of a victim that is unchanged to `out` from `at` on."""
+
+    def decode(self, codec: int, data: bytes, size: int) -> bytes:
+        """Decompress. It is counted: only a packer that can not do without calls this."""
+
+
+class OpenBlock(abc.ABC):
+    """A block being filled, in a buffer that the core lends until the block was written.
+
+    Attributes: `victims`, in the order in which they were added.
+
+    Notes: `has_room` and `add` run under the pipeline's lock, `seal` without.
+    """
+
+    victims: list[Victim]
+
+    @abc.abstractmethod
+    def has_room(self, length: int) -> bool:
+        """Whether an object of so many bytes fits in beside the others."""
+
+    @abc.abstractmethod
+    def add(self, victim: Victim, objects: Objects) -> None:
+        """Copy a victim's bytes in; there is room."""
+
+    def like(self, zspage: Zspage) -> None:
+        """What is added from now on lies in this zspage; for packers with `whole_zspages`."""
+        raise TypeError(f"{type(self).__name__} can not hold a zspage")
+
+    @abc.abstractmethod
+    def seal(self, identity: BlockIdentity, objects: Objects) -> PackedBlock:
+        """Finish the block. Nothing is added any more."""
 
 
 def _block(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -63,19 +121,27 @@ def _block(instance: object, attribute: attrs.Attribute[int], value: int) -> Non
 
 @attrs.define(slots=False, eq=False, kw_only=True)
 class Packer(Component):
-    """Turns victims into blocks of N pages, written in one I/O.
+    """Says what a block is: which victims share one, and how they lie in it.
 
-    Order belongs to the policy: a packer takes victims from the coldest on and may group what it
-    took. What it took and does not put into the block it puts back, in reverse order.
+    Order belongs to the policy. The core takes victims from the coldest on, asks `group` which of
+    the open blocks each belongs in, and writes a block when the next of its group has no room.
 
     Attributes:
         block: config key; a block's size in bytes, a multiple of the page size.
+        open_blocks: how many groups there are, known after `open`. Blocks that are not full yet
+            take an eighth of the pool's limit at most; beyond that the oldest is written short.
 
     Notes:
-        Not thread-safe: the pipeline calls under its lock. Nothing is decompressed, and no page is
-        allocated but the block's own buffer, which the pipeline counts against the pool's limit
-        while it is in use.
+        `fits` is called before `open` too. `group` and `begin` run under the pipeline's lock,
+        `extract` on any number of threads without. No page is allocated but the lent buffers,
+        which count against the pool's limit.
     """
+
+    whole_zspages: ClassVar[bool] = False
+    """Whether with a victim all that shares its zspage goes into the block, young or old."""
+
+    keeps_compressed: ClassVar[bool] = True
+    """Whether what `extract` gives is still compressed."""
 
     block: Size = option(
         default=Size(64 << 10), help="bytes written in one I/O, whole pages", validator=_block
@@ -85,16 +151,29 @@ class Packer(Component):
     def open(self, page_size: int) -> None:
         """Make ready for pages of `page_size` bytes."""
 
+    @property
+    def open_blocks(self) -> int:
+        return 1
+
     @abc.abstractmethod
     def fits(self, length: int) -> bool:
-        """Whether an object of `length` bytes can ever be written; called before `open` too."""
+        """Whether an object of `length` bytes can ever be written."""
+
+    def group(self, length: int) -> int:
+        """Which open block an object of `length` bytes joins: 0 to `open_blocks` - 1."""
+        return 0
 
     @abc.abstractmethod
-    def pack(self, victims: Victims, identity: BlockIdentity) -> PackedBlock | None:
-        """Take victims until a block is full, or none is left; None if there was none at all.
+    def begin(self, buffer: memoryview, group: int) -> OpenBlock:
+        """An empty block of a group in this buffer of `block` bytes, which may hold anything."""
 
-        `identity` goes into the block's header.
+    @abc.abstractmethod
+    def extent(self, length: int) -> int:
+        """How many bytes from an object's place on must be read to have it all."""
+
+    @abc.abstractmethod
+    def extract(self, data: memoryview, wanted: DeviceObject) -> None:
+        """Check the bytes read from the object's place on, and fill in `codec` and `data`.
+
+        Raises `BlockError` if anything is not as it was written.
         """
-
-    def idle(self) -> None:
-        """No block is in use any more: give the buffer back to the system."""

@@ -49,16 +49,17 @@ class Policy(Component):
 
     @abc.abstractmethod
     def restore(self, slot: int) -> None:
-        """Undo the latest `evict` not yet undone: `slot` is the very next victim again.
+        """An evicted slot comes back to the cold end: it is the very next victim again."""
 
-        Victims are restored in the reverse of the order in which they were evicted.
-        """
+    def coldest(self) -> int:
+        """The slot that `evict` would name, or -1; changes nothing. O(1), amortised."""
+        return next(self.order(), -1)
 
     @abc.abstractmethod
     def order(self) -> Iterator[int]:
         """All slots, in the order in which `evict` would name them if nothing else happened.
 
-        O(slots), changes nothing; the caller changes nothing while it iterates.
+        O(slots) in all, changes nothing; the caller changes nothing while it iterates.
         """
 
     @abc.abstractmethod

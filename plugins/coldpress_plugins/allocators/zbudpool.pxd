@@ -19,7 +19,7 @@ cdef class ZbudPool:
 
     @cython.locals(length=Py_ssize_t, chunks=Py_ssize_t, room=Py_ssize_t, page=Py_ssize_t,
                    handle=Py_ssize_t, at=Py_ssize_t)
-    cpdef Py_ssize_t alloc(self, data) except? -2
+    cpdef Py_ssize_t alloc(self, data, Py_ssize_t owner=*) except? -2
     @cython.locals(at=Py_ssize_t)
     cpdef bytes read(self, Py_ssize_t handle, Py_ssize_t length)
     @cython.locals(start=Py_ssize_t)

@@ -38,8 +38,8 @@ class ZbudPool:
         self._chunks = table("B", self._handles)  # of each buddy; 0: there is none
         self._lists = GroupedLists(self._view.cast("I"), page_size // 4, CHUNKS)
 
-    def alloc(self, data: Buffer) -> int:
-        """See `Allocator.alloc`."""
+    def alloc(self, data: Buffer, owner: int = 0) -> int:
+        """See `Allocator.alloc`; the owner is not kept."""
         if type(data) is not bytes and len(data):
             data = memoryview(data).cast("B")
         length = len(data)
@@ -91,6 +91,9 @@ class ZbudPool:
             self._lists.drop(page, USABLE - chunks)
         self._mapping.release(page, self.page_size)
         self.pool_bytes -= self.page_size
+
+    def zspage(self, handle: int) -> None:
+        """See `Allocator.zspage`: zbud has none."""
 
     def compact(self) -> int:
         """0: a handle is a place, so nothing can move."""

@@ -4,6 +4,7 @@ from coldpress_plugins.allocators.grouped cimport GroupedLists
 
 cdef Py_ssize_t GROUPS
 cdef Py_ssize_t FRESH
+cdef Py_ssize_t HANDLE_MASK
 
 @cython.final
 cdef class ZsPool:
@@ -33,13 +34,16 @@ cdef class ZsPool:
 
     @cython.locals(length=Py_ssize_t, number=Py_ssize_t, handle=Py_ssize_t, group=Py_ssize_t,
                    zspage=Py_ssize_t, at=Py_ssize_t, high=Py_ssize_t)
-    cpdef Py_ssize_t alloc(self, data) except? -2
+    cpdef Py_ssize_t alloc(self, data, Py_ssize_t owner=*) except? -2
     @cython.locals(at=Py_ssize_t)
     cpdef bytes read(self, Py_ssize_t handle, Py_ssize_t length)
     @cython.locals(start=Py_ssize_t)
     cpdef copy_into(self, Py_ssize_t handle, Py_ssize_t length, out, Py_ssize_t at)
     @cython.locals(row=Py_ssize_t, zspage=Py_ssize_t, number=Py_ssize_t, group=Py_ssize_t)
     cpdef free(self, Py_ssize_t handle)
+    @cython.locals(zspage=Py_ssize_t, number=Py_ssize_t, capacity=Py_ssize_t, size=Py_ssize_t,
+                   start=Py_ssize_t)
+    cpdef zspage(self, Py_ssize_t handle)
     @cython.locals(before=Py_ssize_t, number=Py_ssize_t)
     cpdef Py_ssize_t compact(self) except? -2
 
@@ -49,7 +53,7 @@ cdef class ZsPool:
     @cython.locals(row=Py_ssize_t, zspage=Py_ssize_t, number=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t)
     cdef Py_ssize_t _where(self, Py_ssize_t handle, Py_ssize_t length) except -1
     @cython.locals(index=Py_ssize_t, fresh=Py_ssize_t, at=Py_ssize_t)
-    cdef Py_ssize_t _enter(self, Py_ssize_t zspage, Py_ssize_t number, Py_ssize_t handle) except -1
+    cdef Py_ssize_t _enter(self, Py_ssize_t zspage, Py_ssize_t number, Py_ssize_t name) except -1
     @cython.locals(at=Py_ssize_t)
     cdef int _leave(self, Py_ssize_t zspage, Py_ssize_t number, Py_ssize_t index) except -1
     @cython.locals(inuse=Py_ssize_t, capacity=Py_ssize_t)

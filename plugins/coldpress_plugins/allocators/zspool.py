@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 
+import coldpress
 from coldpress import Buffer, PoolBudget, ReservedMapping
 from coldpress.flat import resident, table
 from coldpress_plugins.allocators.grouped import GroupedLists
@@ -14,6 +15,7 @@ from coldpress_plugins.allocators.size_classes import class_of_length, size_clas
 
 GROUPS = 10  # a class's zspages are listed by tenths of fullness; full ones are in no list
 FRESH = 0x8000  # flag of a free head: from this object on, none was ever used
+HANDLE_MASK = (1 << 31) - 1
 ROW_BITS = 40  # a handle's row: zspage and index, or for a free handle the next free one
 
 
@@ -22,9 +24,9 @@ class ZsPool:
 
     A handle has a row of 5 bytes: its object's zspage and, in the low bits, the object's index
     there. Free handles are chained through their rows: the next one plus one, all index bits set.
-    In front of each object stand 8 bytes: (handle << 1) | 1 while it is allocated, so that
-    `compact` finds its handle, else (next free object) << 1. What was never used is not read: the
-    system makes a zspage real page by page.
+    In front of each object stand 8 bytes: owner << 32 | handle << 1 | 1 while it is allocated, so
+    that `compact` finds its handle, else (next free object) << 1. What was never used is not read,
+    but by `zspage`: the system makes a zspage real page by page.
 
     Attributes: `page_size`; `objects` allocated; `pool_bytes`, whole zspages.
 
@@ -63,7 +65,7 @@ class ZsPool:
         self._fresh_handle = 0  # handles from here on were never used
         self._free_handle = 0  # the handle freed last, plus one
 
-    def alloc(self, data: Buffer) -> int:
+    def alloc(self, data: Buffer, owner: int = 0) -> int:
         """See `Allocator.alloc`."""
         if type(data) is not bytes and len(data):
             data = memoryview(data).cast("B")
@@ -93,7 +95,7 @@ class ZsPool:
             high = self._high[handle]
             self._free_handle = ((high << 32) | self._low[handle]) >> self._bits
         self.objects += 1
-        at = self._enter(zspage, number, handle)
+        at = self._enter(zspage, number, owner << 31 | handle)
         self._view[at : at + length] = data
         self._relist(zspage, number, group)
         return handle
@@ -121,6 +123,19 @@ class ZsPool:
         self._relist(zspage, number, group)
         if self._inuse[zspage] == 0:
             self._release(zspage, number)
+
+    def zspage(self, handle: int) -> coldpress.Zspage | None:
+        """See `Allocator.zspage`. O(objects in the zspage)."""
+        zspage = self._row(handle) >> self._bits
+        number = self._class[zspage]
+        capacity = self._capacity[number]
+        if capacity == 1:
+            return None
+        size = self._size[number]
+        start = zspage * self._extent
+        headers = [self._words[start + index * size >> 3] for index in range(capacity)]
+        owners = [header >> 32 for header in headers if header & 1]
+        return coldpress.Zspage(size, self._bytes[number] // self.page_size, owners)
 
     def compact(self) -> int:
         """See `Allocator.compact`. O(objects moved) and, per class, O(zspages not full)."""
@@ -169,17 +184,20 @@ class ZsPool:
             raise ValueError(f"{length} bytes of an object that has at most {size}")
         return at
 
-    def _enter(self, zspage: int, number: int, handle: int) -> int:
-        """Give the zspage's first free object to the handle; the offset of the object's bytes."""
+    def _enter(self, zspage: int, number: int, name: int) -> int:
+        """Give the zspage's first free object to a handle; the offset of the object's bytes.
+
+        `name` is the handle and, above its 31 bits, the owner.
+        """
         index = self._free[zspage]
         fresh = index & FRESH
         index -= fresh
         at = zspage * self._extent + index * self._size[number]
         self._free[zspage] = fresh + index + 1 if fresh else self._words[at >> 3] >> 1
         self._inuse[zspage] += 1
-        self._set_row(handle, (zspage << self._bits) | index)
+        self._set_row(name & HANDLE_MASK, (zspage << self._bits) | index)
         if self._capacity[number] > 1:
-            self._words[at >> 3] = (handle << 1) | 1
+            self._words[at >> 3] = (name << 1) | 1
             at += 8
         return at
 

@@ -12,18 +12,24 @@ import zstandard
 from coldpress import Buffer, Compressor, option
 
 # A page needs no magic number, no content size and no checksum of its own: 8 bytes saved on each.
+_LARGEST_DICTIONARY = 16 << 20
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 
 
 def _readable(instance: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
     if value is None:
         return
+    path = Path(value)
     try:
-        empty = not Path(value).read_bytes()
+        if not path.is_file():
+            raise ValueError(f"dictionary {value!r} is not a file")
+        if not 0 < path.stat().st_size <= _LARGEST_DICTIONARY:
+            raise ValueError(f"dictionary {value!r} is empty or larger than 16MiB")
+        zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(path.read_bytes()))
     except OSError as error:
         raise ValueError(f"can not read dictionary {value!r}: {error.strerror}") from None
-    if empty:
-        raise ValueError(f"dictionary {value!r} is empty")
+    except zstandard.ZstdError as error:
+        raise ValueError(f"dictionary {value!r} can not be used: {error}") from None
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)

@@ -14,10 +14,8 @@ from pathlib import Path
 import attrs
 
 import coldpress
+from coldpress.layout import SUPERBLOCK_MAGIC
 from coldpress_plugins.devices import linux
-
-MAGIC = b"COLDPRES"
-"""What the first page of everything that coldpress wrote begins with."""
 
 HEAD = 128 << 10
 """So many bytes at the start are looked at to tell whose data this is."""
@@ -230,11 +228,28 @@ def _lock(image: Image, where: Path) -> None:
         raise coldpress.DeviceError(f"{image.label} is in use by another process")
 
 
+def _is_zero(fd: int, start: int) -> bool:
+    """Whether a file holds only zeros from `start` on; its holes are not read."""
+    while True:
+        try:
+            start = os.lseek(fd, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no more data
+                return True
+            raise
+        data = os.pread(fd, 1 << 20, start)
+        if not data or data.count(0) != len(data):
+            return not data
+        start += len(data)
+
+
 def _refuse_foreign(image: Image) -> None:
     fd = int(image.fd)  # a plain number: the reader keeps it, and the error's traceback the reader
     with open(fd, "rb", closefd=False) as reader:
         head = reader.read(HEAD)
-    if head.startswith(MAGIC) or head.count(0) == len(head):
+    if head.startswith(SUPERBLOCK_MAGIC):
+        return
+    if head.count(0) == len(head) and (image.block or _is_zero(fd, HEAD)):
         return
     remedy = "wipe it with blkdiscard or wipefs" if image.block else "remove it"
     raise coldpress.DeviceError(

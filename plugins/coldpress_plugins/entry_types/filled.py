@@ -42,7 +42,7 @@ class Filled(EntryType):
         low = value & 0xFFFFFFFF
         return _REPEATED | low if low == value >> 32 else None
 
-    def commit(self, prepared: Any) -> int:
+    def commit(self, slot: int, prepared: Any) -> int:
         return int(prepared)
 
     def fetch(self, slot: int, payload: int) -> int:

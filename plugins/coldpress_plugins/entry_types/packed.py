@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from coldpress import DeviceEntryType, EntryContext
-from coldpress.blockstore import DeviceObject
+from coldpress.roles import DeviceObject
 
 # payload: device byte offset (42 bits: 4 TiB) | length (17) | read once (1)
 _LENGTH = 42
@@ -23,6 +23,7 @@ class Packed(DeviceEntryType):
     """
 
     name = "packed"
+    largest_device = _OFFSET_MASK + 1
 
     def open(self, context: EntryContext) -> None:
         self._page_size = context.page_size
@@ -40,8 +41,6 @@ class Packed(DeviceEntryType):
         self._store.space.release(*self.locate(payload))
 
     def place(self, offset: int, length: int) -> int:
-        if offset > _OFFSET_MASK:
-            raise ValueError(f"device offset {offset} is past 4 TiB")
         return offset | length << _LENGTH
 
     def locate(self, payload: int) -> tuple[int, int]:

@@ -7,8 +7,7 @@ from typing import Any
 import attrs
 
 from coldpress import EntryContext, PoolEntryType, ReservedMapping
-
-_STORED = 0  # the codec id of bytes that were not compressed
+from coldpress.codecs import STORED
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
@@ -40,7 +39,7 @@ class Raw(PoolEntryType):
     def prepare(self, page: memoryview) -> Any | None:
         return page
 
-    def commit(self, prepared: Any) -> int:
+    def commit(self, slot: int, prepared: Any) -> int:
         number = self._pages.acquire(self._page_size)
         if number >= 0:
             at = number * self._page_size
@@ -59,15 +58,18 @@ class Raw(PoolEntryType):
         self._pages.release(payload, self._page_size)
         self._count -= 1
 
+    def close(self) -> None:
+        self._pages.close()
+
     def describe(self, payload: int) -> tuple[int, int]:
-        return _STORED, self._page_size
+        return STORED, self._page_size
 
     def copy_into(self, payload: int, out: memoryview, at: int) -> None:
         start = payload * self._page_size
         out[at : at + self._page_size] = self._pages.view[start : start + self._page_size]
 
     def adopts(self, codec: int, length: int) -> bool:
-        return codec == _STORED and length == self._page_size
+        return codec == STORED and length == self._page_size
 
-    def adopt(self, codec: int, data: bytes) -> int:
-        return self.commit(data)
+    def adopt(self, slot: int, codec: int, data: bytes) -> int:
+        return self.commit(slot, data)

@@ -6,7 +6,8 @@ from typing import Any
 
 import attrs
 
-from coldpress import EntryContext, PoolEntryType
+from coldpress import EntryContext, PoolEntryType, Zspage
+from coldpress.codecs import STORED
 
 # payload: handle (32 bits) | length (17) | codec id (8)
 _LENGTH = 32
@@ -25,6 +26,7 @@ class Zswap(PoolEntryType):
         self._page_size = context.page_size
         self._codecs = context.codecs
         self._compress = context.codecs.compress
+        self._allocator = context.allocator
         self._max_size = context.allocator.max_size
         self._alloc = context.allocator.alloc
         self._read = context.allocator.read
@@ -41,8 +43,8 @@ class Zswap(PoolEntryType):
         length = len(data)
         return data if length <= self._max_size and length <= len(page) else None
 
-    def commit(self, prepared: Any) -> int:
-        return self._store(self._codecs.current, prepared)
+    def commit(self, slot: int, prepared: Any) -> int:
+        return self._store(slot, self._codecs.current, prepared)
 
     def fetch(self, slot: int, payload: int) -> tuple[int, bytes]:
         length = payload >> _LENGTH & _LENGTH_MASK
@@ -62,14 +64,17 @@ class Zswap(PoolEntryType):
     def copy_into(self, payload: int, out: memoryview, at: int) -> None:
         self._copy(payload & _HANDLE_MASK, payload >> _LENGTH & _LENGTH_MASK, out, at)
 
+    def zspage(self, payload: int) -> Zspage | None:
+        return self._allocator.zspage(payload & _HANDLE_MASK)
+
     def adopts(self, codec: int, length: int) -> bool:
-        return codec != 0 and length <= self._max_size
+        return codec != STORED and length <= self._max_size
 
-    def adopt(self, codec: int, data: bytes) -> int:
-        return self._store(codec, data)
+    def adopt(self, slot: int, codec: int, data: bytes) -> int:
+        return self._store(slot, codec, data)
 
-    def _store(self, codec: int, data: bytes) -> int:
-        handle = self._alloc(data)
+    def _store(self, slot: int, codec: int, data: bytes) -> int:
+        handle = self._alloc(data, slot)
         if handle < 0:
             return -1
         length = len(data)

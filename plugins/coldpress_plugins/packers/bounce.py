@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
-
 import attrs
 
-from coldpress import PackedBlock, Packer, Victim, Victims
-from coldpress.block import BlockIdentity, build, room_for
-from coldpress.flat import reserve
+from coldpress import OpenBlock, Packer
+from coldpress.block import RECORD_BYTES, extract_object, table_bytes
+from coldpress.recordblock import RecordBlock
+from coldpress.roles import DeviceObject
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
@@ -23,24 +22,15 @@ class Bounce(Packer):
 
     def open(self, page_size: int) -> None:
         self._page_size = page_size
-        self._mapping = reserve(self.block)
-        self._buffer = memoryview(self._mapping)
 
     def fits(self, length: int) -> bool:
-        return room_for(self.block, 1, length)
+        return table_bytes(1) + self.extent(length) <= self.block
 
-    def pack(self, victims: Victims, identity: BlockIdentity) -> PackedBlock | None:
-        taken: list[Victim] = []
-        payload = 0
-        while (victim := victims.take()) is not None:
-            if not room_for(self.block, len(taken) + 1, payload + victim.length):
-                victims.put_back(victim)
-                break
-            taken.append(victim)
-            payload += victim.length
-        if not taken:
-            return None
-        return build(self._buffer, self._page_size, identity, taken, victims.copy_into)
+    def begin(self, buffer: memoryview, group: int) -> OpenBlock:
+        return RecordBlock(buffer, self._page_size)
 
-    def idle(self) -> None:
-        self._mapping.madvise(mmap.MADV_DONTNEED)
+    def extent(self, length: int) -> int:
+        return RECORD_BYTES + length
+
+    def extract(self, data: memoryview, wanted: DeviceObject) -> None:
+        extract_object(data, wanted)

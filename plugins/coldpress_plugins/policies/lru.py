@@ -37,6 +37,9 @@ class Lru(Policy):
     def restore(self, slot: int) -> None:
         self._list.push_tail(slot)
 
+    def coldest(self) -> int:
+        return self._list.tail()
+
     def order(self) -> Iterator[int]:
         return self._list.from_tail()
 

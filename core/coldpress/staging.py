@@ -1,0 +1,93 @@
+"""Victims between pool and device: open blocks, and the buffers that they are filled in."""
+
+from __future__ import annotations
+
+import mmap
+
+from coldpress.budget import PoolBudget
+from coldpress.flat import reserve
+from coldpress.roles.packer import OpenBlock, Packer
+
+
+def headroom(limit: int, packer: Packer, in_flight: int) -> int:
+    """The part of the pool's limit that is set aside for staged blocks, an eighth at most.
+
+    But always one block: without it nothing could ever be written.
+    """
+    wanted = packer.open_blocks + in_flight
+    return packer.block * max(1, min(wanted, limit // 8 // packer.block))
+
+
+class Staging:
+    """The open block of each group, and the buffers lent to open blocks and to those in flight.
+
+    A buffer is real memory from its first use until `trim`, and counts as staged meanwhile:
+    giving it back after each block would cost a page fault for every page of the next.
+
+    Attributes: `buffers`, how many may be lent at once.
+
+    Notes: not thread-safe; the pipeline calls under its lock.
+    """
+
+    def __init__(self, packer: Packer, budget: PoolBudget) -> None:
+        self.buffers = budget.headroom // packer.block
+        self._packer = packer
+        self._budget = budget
+        self._cold = [reserve(packer.block) for _ in range(self.buffers)]
+        self._warm: list[mmap.mmap] = []
+        self._lent: dict[OpenBlock, mmap.mmap] = {}
+        self._open: dict[int, OpenBlock] = {}
+
+    def block_for(self, length: int) -> tuple[OpenBlock | None, OpenBlock | None]:
+        """The open block for an object of this length, or else a block to write before that.
+
+        The latter has no room for the object, or it is the oldest and no buffer is left. Neither,
+        if all buffers are in flight.
+        """
+        group = self._packer.group(length)
+        block = self._open.get(group)
+        if block is not None:
+            if block.has_room(length):
+                return block, None
+            return None, self._open.pop(group)
+        block = self.lend(group)
+        if block is None:
+            return None, self.oldest()
+        self._open[group] = block
+        return block, None
+
+    def lend(self, group: int) -> OpenBlock | None:
+        """An empty block of the group, which the caller closes; None if no buffer is left."""
+        if self._warm:
+            mapping = self._warm.pop()
+        elif self._cold:
+            mapping = self._cold.pop()
+            self._budget.stage(self._packer.block)
+        else:
+            return None
+        block = self._packer.begin(memoryview(mapping), group)
+        self._lent[block] = mapping
+        return block
+
+    def oldest(self) -> OpenBlock | None:
+        """Close the block that has been open longest, to be written short; None if none is."""
+        for group in self._open:
+            return self._open.pop(group)
+        return None
+
+    def give_back(self, block: OpenBlock) -> None:
+        """The block was written, or could not be: its buffer is free again."""
+        self._warm.append(self._lent.pop(block))
+
+    def trim(self) -> None:
+        """Give the buffers that are not lent back to the system."""
+        while self._warm:
+            mapping = self._warm.pop()
+            mapping.madvise(mmap.MADV_DONTNEED)
+            self._budget.unstage(self._packer.block)
+            self._cold.append(mapping)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no block is open or in flight."""
+        return not self._lent

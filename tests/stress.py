@@ -1,0 +1,126 @@
+"""Threads that store, load and invalidate at random, every page carrying its slot and version."""
+
+from __future__ import annotations
+
+import faulthandler
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from pages import PAGE
+
+import coldpress
+from coldpress import Pipeline, SlotEmpty
+
+THREADS = 4
+_LINES = [b"%032x" % (n * 2654435761 % 2**64) for n in range(256)]
+
+
+def stamped_page(slot: int, version: int) -> bytes:
+    """A page of about a third of its size when compressed, that says whose it is."""
+    rng = random.Random(slot << 32 | version)
+    body = rng.randbytes(PAGE // 4) + b"".join(rng.choices(_LINES, k=PAGE * 3 // 4 // 32))
+    return (slot.to_bytes(8, "little") + version.to_bytes(8, "little") + body)[:PAGE]
+
+
+@attrs.define
+class Report:
+    """What the threads saw."""
+
+    operations: int = 0
+    wrong: list[str] = attrs.field(factory=list)
+    errors: list[BaseException] = attrs.field(factory=list)
+    latencies: list[float] = attrs.field(factory=list)
+
+
+def stress(pipeline: Pipeline, slots: int, seconds: float, *, seed: int = 1) -> Report:
+    """Drive the pipeline from THREADS threads, each with the slots that are its own."""
+    report = Report()
+    ended = time.monotonic() + seconds
+    hung = seconds + 60
+    faulthandler.dump_traceback_later(hung, exit=True, file=sys.__stderr__)  # the watchdog
+
+    def work(number: int) -> None:
+        rng = random.Random(seed * 1000 + number)
+        mine = range(number, slots, THREADS)
+        held: dict[int, int] = {}
+        version = 0
+
+        def check(slot: int) -> None:
+            try:
+                page = pipeline.load(slot)
+            except SlotEmpty:
+                if slot in held:
+                    report.wrong.append(f"slot {slot} lost version {held[slot]}")
+                return
+            got = int.from_bytes(page[8:16], "little")
+            if held.get(slot) != got or page != stamped_page(slot, got):
+                report.wrong.append(f"slot {slot}: version {got}, wanted {held.get(slot)}")
+
+        try:
+            while time.monotonic() < ended and not report.errors:
+                for _ in range(64):
+                    slot = mine[int(rng.random() ** 2 * len(mine))]
+                    what = rng.random()
+                    if what < 0.45:
+                        version += 1
+                        pipeline.store(slot, stamped_page(slot, version))
+                        held[slot] = version
+                    elif what < 0.48:
+                        pipeline.invalidate(slot)
+                        held.pop(slot, None)
+                    else:
+                        check(slot)
+                report.operations += 64
+            for slot in mine:
+                check(slot)
+        except BaseException as error:
+            report.errors.append(error)
+
+    run_threads(work)
+    faulthandler.cancel_dump_traceback_later()
+    return report
+
+
+def run_threads(work: Callable[[int], None], count: int = THREADS) -> None:
+    """Run `work(0)` to `work(count - 1)` at the same time."""
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def shape(slots: int, **tables: Any) -> dict[str, Any]:
+    """A pool of about 2 % and a device of 1.3 times what the pages of `slots` take, packed."""
+    packed = slots * (len(compressed(1)) + 48)
+    described: dict[str, Any] = {
+        "slots": slots,
+        "compressor": {"use": "lz4"},
+        "allocator": {"use": "zsmalloc", "limit": max(slots * PAGE // 50, 512 << 10)},
+        "packer": {"use": "bounce", "block": "32KiB"},
+        "device": {"use": "memory", "size": int(packed * 1.3) + (4 << 15)},
+        "writeback": {"promote": "first"},
+    }
+    for name, table in tables.items():
+        described[name] = {**described[name], **table}
+    return described
+
+
+def compressed(slot: int) -> bytes:
+    import lz4.block
+
+    data: bytes = lz4.block.compress(stamped_page(slot, 1), store_size=False)
+    return data
+
+
+if __name__ == "__main__":
+    SLOTS = 20_000
+    with coldpress.open(shape(SLOTS)) as opened:
+        done = stress(opened, SLOTS, float(sys.argv[1]))
+        print(done.operations, "operations", done.wrong[:5], done.errors[:5])
+        print(opened.stats(), opened._writeback.counters)

@@ -22,6 +22,10 @@ class Model:
         twin = copy.deepcopy(self)
         return [twin.evict() for _ in self.known]
 
+    def coldest(self) -> int:
+        """The next victim; a model whose policy keeps what the search did does so too."""
+        return next(iter(self.prediction()), -1)
+
     def evict(self) -> int:
         if not self.known:
             return -1
@@ -145,6 +149,12 @@ class SieveModel(Model):
         self.queue.remove(slot)
         self.visited.discard(slot)
 
+    def coldest(self) -> int:
+        slot = self.evict()
+        if slot >= 0:
+            self.restore(slot)
+        return slot
+
     def give_back(self, slot: int) -> None:
         self.queue.insert(0 if self.hand is None else self.queue.index(self.hand) + 1, slot)
         self.hand = slot
@@ -161,7 +171,7 @@ class S3FifoModel(Model):
         self.g: list[int] = []
         self.given_back: list[int] = []  # the next victim last
         self.freq: dict[int, int] = {}
-        self.from_small: set[int] = set()
+        self.from_small: dict[int, bool] = {}  # of each victim
 
     def main_is_full(self) -> bool:
         return len(self.s) <= self.small * (len(self.s) + len(self.m))
@@ -182,26 +192,29 @@ class S3FifoModel(Model):
         for queue in (self.s, self.m, self.given_back):
             if slot in queue:
                 queue.remove(slot)
+                if queue is not self.given_back:
+                    self.from_small[slot] = queue is self.s
+
+    def next_queue(self) -> list[int]:
+        return self.s if self.s and not (self.m and self.main_is_full()) else self.m
 
     def victim(self) -> int:
         while self.given_back:
             slot = self.given_back.pop()
             if not self.freq[slot]:
-                if slot in self.from_small:
+                if self.from_small[slot]:
                     self.g.insert(0, slot)
                 return slot
             self.m.insert(0, slot)  # accessed after it was a victim: as good as a ghost hit
             self.freq[slot] = 0
-        if self.s and not (self.m and self.main_is_full()):
-            return self.evict_small()
-        return self.evict_main()
+        return self.evict_small() if self.next_queue() is self.s else self.evict_main()
 
     def evict_small(self) -> int:
         while self.s:
             slot = self.s.pop()
             if self.freq[slot] <= 1:
                 self.g.insert(0, slot)
-                self.from_small.add(slot)
+                self.from_small[slot] = True
                 return slot
             self.m.insert(0, slot)
             self.freq[slot] = 0
@@ -213,11 +226,23 @@ class S3FifoModel(Model):
         while self.freq[slot := self.m.pop()] > 0:
             self.m.insert(0, slot)
             self.freq[slot] -= 1
-        self.from_small.discard(slot)
+        self.from_small[slot] = False
+        return slot
+
+    def coldest(self) -> int:
+        slot = self.evict()
+        if slot >= 0:
+            freq = self.freq[slot]
+            self.restore(slot)
+            self.freq[slot] = freq
         return slot
 
     def give_back(self, slot: int) -> None:
         if slot in self.g:
             self.g.remove(slot)
-        self.given_back.append(slot)
         self.freq[slot] = 0
+        queue = self.s if self.from_small[slot] else self.m
+        queue.append(slot)
+        if self.given_back or self.next_queue() is not queue:
+            queue.remove(slot)  # there it would not be next
+            self.given_back.append(slot)

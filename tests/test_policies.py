@@ -39,9 +39,9 @@ every_policy = pytest.mark.parametrize("name", POLICIES)
 slots = st.integers(0, SLOTS - 1)
 steps = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["insert", "warm", "touch", "remove"]), slots),
+        st.tuples(st.sampled_from(["insert", "warm", "touch", "remove", "pick"]), slots),
         st.tuples(st.sampled_from(["touch", "heat"]), slots),
-        st.tuples(st.sampled_from(["evict", "undo"]), st.integers(1, 4)),
+        st.tuples(st.sampled_from(["evict", "undo", "give_back", "peek"]), st.integers(1, 4)),
     ),
     max_size=60,
 )
@@ -59,7 +59,7 @@ class Both:
     def __init__(self, name: str) -> None:
         self.policy = opened(name, SLOTS)
         self.model = POLICIES[name][1]()
-        self.taken: list[int] = []  # victims that are unchanged and may be given back
+        self.taken: list[int] = []  # unchanged since they left: they may be given back
 
     def insert(self, slot: int, warm: bool = False) -> None:
         if slot in self.model.known:
@@ -93,14 +93,30 @@ class Both:
             if slot >= 0:
                 self.taken.append(slot)
 
+    def pick(self, slot: int) -> None:
+        """A slot leaves together with a victim, though it is none itself."""
+        if slot in self.model.known:
+            self.remove(slot)
+            self.taken.append(slot)
+
     def undo(self, count: int = 1) -> None:
         """Give the latest victims back; they are the next ones again, whatever happened since."""
         back = self.taken[-count:]
-        del self.taken[-count:]
-        for slot in reversed(back):
+        for _ in back:
+            self.give_back(-1)
+        assert list(self.policy.order())[: len(back)] == back
+
+    def give_back(self, at: int) -> None:
+        if self.taken:
+            slot = self.taken.pop(at % len(self.taken))
             self.policy.restore(slot)
             self.model.restore(slot)
-        assert list(self.policy.order())[: len(back)] == back
+            assert self.policy.coldest() == self.model.coldest() == slot
+
+    def peek(self, _: int) -> None:
+        before = list(self.policy.order())
+        assert self.policy.coldest() == self.model.coldest() == next(iter(before), -1)
+        assert list(self.policy.order()) == before
 
     def compare(self) -> None:
         assert len(self.policy) == len(self.model.known)

@@ -33,6 +33,10 @@ class Inline:
     def after_store(self) -> None:
         """The next store will see to it."""
 
+    def promoted(self) -> None:
+        """Something came back to the pool: write back what is due."""
+        self.before_store()
+
     def wait_for_room(self, attempt: Callable[[], int]) -> int:
         """Make room until `attempt` gives a payload; -1 if there is truly no room."""
         while True:
@@ -87,6 +91,10 @@ class Background:
         if self._writeback.due:
             self._begun = True
             self._work.notify_all()
+
+    def promoted(self) -> None:
+        """Something came back to the pool: wake the writers if it is time."""
+        self.after_store()
 
     @property
     def crowded(self) -> bool:

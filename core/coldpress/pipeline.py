@@ -76,6 +76,7 @@ class Pipeline:
         self._refaults = 0
         self._promoted = 0
         self._promote = config.writeback.promote
+        self._keeps_compressed = config.packer.keeps_compressed
         config.packer.open(config.page_size)
         in_flight = 0 if synchronous else WRITERS
         self._budget = PoolBudget(
@@ -157,12 +158,7 @@ class Pipeline:
             store(slot + number, view[at : at + size])
 
     def _store_page(self, slot: int, page: memoryview) -> None:
-        for tag, one in self._claimers:  # noqa: B007  (the type that claimed is used below)
-            prepared = one.prepare(page)
-            if prepared is not None:
-                break
-        else:
-            raise PageRefused(f"slot {slot}: no entry type takes this page; add 'raw' to entries")
+        tag, one, prepared = self._prepare(slot, page)
         with self._lock:
             if self._closed:
                 raise PipelineClosed("the pipeline is closed")
@@ -175,6 +171,14 @@ class Pipeline:
                     raise self._pool_full()
             self._entries.publish(slot, tag, payload)
             backpressure.after_store()
+
+    def _prepare(self, slot: int, page: memoryview) -> tuple[int, EntryType, Any]:
+        """The entry type that takes the page, with its tag and what its `commit` needs."""
+        for tag, one in self._claimers:
+            prepared = one.prepare(page)
+            if prepared is not None:
+                return tag, one, prepared
+        raise PageRefused(f"slot {slot}: no entry type takes this page; add 'raw' to entries")
 
     # -- pages out --------------------------------------------------------------------------
 
@@ -239,6 +243,9 @@ class Pipeline:
             if self._closed:
                 raise PipelineClosed("the pipeline was closed during a load") from None
             raise
+        again = None
+        if self._promote != _NEVER and not self._keeps_compressed:
+            again = self._prepare(slot, memoryview(page))
         with self._lock:
             self._store.count_read(token)
             self._refaults += 1
@@ -246,24 +253,41 @@ class Pipeline:
             # that was written again meanwhile.
             same = self._entries.table.get(slot) == word and self._store.is_current(token)
             if self._promote != _NEVER and same:
-                self._consider_promotion(slot, word, token)
+                self._consider_promotion(slot, word, token, again)
         return page
 
-    def _consider_promotion(self, slot: int, word: int, token: DeviceObject) -> None:
+    def _consider_promotion(
+        self,
+        slot: int,
+        word: int,
+        token: DeviceObject,
+        again: tuple[int, EntryType, Any] | None,
+    ) -> None:
         payload = word >> TAG_BITS
         if self._promote != _FIRST and not self._entries.device_type.seen(payload):
             self._entries.mark_seen(slot, word)
             return
-        # Promotion never makes others leave: above the accept threshold it is skipped.
-        if self._budget.used + self._page_size > self._writeback.accept:
-            return
+        if self._backpressure.crowded:
+            return  # promotion never waits for room, nor takes it from a store that does
+        tag, adopted = self._adopt(slot, token) if again is None else self._commit(slot, again)
+        if adopted >= 0:
+            self._entries.promoted(slot, word, tag, adopted)
+            self._promoted += 1
+            self._backpressure.promoted()
+
+    def _adopt(self, slot: int, token: DeviceObject) -> tuple[int, int]:
+        """Tag and payload of the object in the pool, as it is compressed; payload -1: no room."""
         for tag, one in enumerate(self._entries.pool_types):
             if one is not None and one.adopts(token.codec, token.length):
-                adopted = one.adopt(slot, token.codec, token.data)
-                if adopted >= 0:
-                    self._entries.promoted(slot, word, tag, adopted)
-                    self._promoted += 1
-                return
+                return tag, one.adopt(slot, token.codec, token.data)
+        return 0, -1
+
+    def _commit(self, slot: int, again: tuple[int, EntryType, Any]) -> tuple[int, int]:
+        """The same for an object that had to be compressed once more."""
+        tag, one, prepared = again
+        if self._entries.pool_types[tag] is None:
+            return 0, -1
+        return tag, one.commit(slot, prepared)
 
     # -- the rest ---------------------------------------------------------------------------
 

@@ -75,16 +75,57 @@ class S3Fifo(Policy):
             self._list.remove(slot)
 
     def evict(self) -> int:
-        slot = self._take()
-        if slot >= 0 and not self._state[slot] & _MAIN:
-            self._ghosts.push_head(slot)
+        slot = self.coldest()
+        if slot >= 0:
+            self.remove(slot)
+            if not self._state[slot] & _MAIN:
+                self._ghosts.push_head(slot)
+        return slot
+
+    def coldest(self) -> int:
+        # What the search moves on its way stays moved: the order is the same as before, since each
+        # step looks at the queues afresh, and no search goes the same way twice.
+        listed, states = self._list, self._state
+        while (slot := listed.tail()) >= 0:
+            state = states[slot]
+            if state & _RETURNED:
+                if not state & _LOADS:
+                    break
+                listed.remove(slot)  # loaded after it had been a victim, as a ghost's slot is
+                self._push_main(slot)
+            elif self._gives_small(self._small_count, listed.count):
+                slot = self._small_tail
+                if states[slot] <= 1:
+                    break
+                self._leave_small(slot)
+                states[slot] = _MAIN  # it lies between the two queues: now it is main's head
+            elif state & _LOADS:
+                listed.remove(slot)
+                self._push_main(slot, state - 1)
+            else:
+                break
         return slot
 
     def restore(self, slot: int) -> None:
-        # Behind both queues: their shares may have changed since, and it must be the next victim.
         self._ghosts.remove(slot)
-        self._list.push_tail(slot)
-        self._state[slot] = self._state[slot] & _MAIN | _RETURNED
+        listed = self._list
+        main = self._state[slot] & _MAIN
+        last = listed.tail()
+        if (last >= 0 and self._state[last] & _RETURNED) or bool(main) == self._gives_small(
+            self._small_count + (not main), listed.count + 1
+        ):
+            # The shares have changed since, and at the tail of its queue it would not be the next
+            # victim. Behind both queues it is.
+            listed.push_tail(slot)
+            self._state[slot] = main | _RETURNED
+        elif main:
+            listed.push_tail(slot)
+            self._state[slot] = _MAIN
+        else:
+            listed.push_behind(slot, self._small_tail)
+            self._state[slot] = 0
+            self._small_tail = slot
+            self._small_count += 1
 
     def order(self) -> Iterator[int]:
         # Which queue gives a victim depends on those before it, so only taking them tells.
@@ -95,7 +136,7 @@ class S3Fifo(Policy):
             twin._state[slot] = self._state[slot]
         twin._small_count = self._small_count
         twin._small_tail = self._small_tail
-        while (slot := twin._take()) >= 0:
+        while (slot := twin.evict()) >= 0:
             yield slot
 
     def __len__(self) -> int:
@@ -118,38 +159,9 @@ class S3Fifo(Policy):
         while self._ghosts.count > (1 - self.small) * self._list.count:
             self._ghosts.remove(self._ghosts.tail())
 
-    def _take(self) -> int:
-        """Take the coldest slot off and return it; -1 if there is none.
-
-        Every step looks at the queues afresh: an interrupted search goes on where it was.
-        """
-        listed, states = self._list, self._state
-        while (slot := listed.tail()) >= 0:
-            state = states[slot]
-            if state & _RETURNED:
-                if not state & _LOADS:
-                    break
-                listed.remove(slot)  # loaded after it had been a victim, as a ghost's slot is
-                self._push_main(slot)
-            elif self._gives_small():
-                slot = self._small_tail
-                self._leave_small(slot)
-                if states[slot] <= 1:
-                    break
-                states[slot] = _MAIN  # it lies between the two queues: now it is main's head
-            elif state & _LOADS:
-                listed.remove(slot)
-                self._push_main(slot, state - 1)
-            else:
-                break
-        if slot >= 0:
-            listed.remove(slot)
-        return slot
-
-    def _gives_small(self) -> bool:
-        """Whether the small queue is above its share, or is all there is."""
-        count = self._list.count
-        return self._small_count > self.small * count or self._small_count == count
+    def _gives_small(self, small: int, count: int) -> bool:
+        """Whether a small queue of `small` in `count` slots is above its share, or all there is."""
+        return small > self.small * count or small == count
 
     def _push_main(self, slot: int, state: int = _MAIN) -> None:
         self._list.push_behind(slot, self._small_tail)

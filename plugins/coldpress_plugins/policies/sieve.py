@@ -43,16 +43,21 @@ class Sieve(Policy):
         self._list.remove(slot)
 
     def evict(self) -> int:
+        slot = self.coldest()
+        if slot >= 0:
+            self.remove(slot)
+        return slot
+
+    def coldest(self) -> int:
+        # The hand stays where the search ends, and the bits behind it cleared: the order is the
+        # same as before, and no search goes the same way twice.
         slot = self._hand if self._hand >= 0 else self._list.tail()
-        if slot < 0:
-            return -1
-        while self._visited[slot]:
+        while slot >= 0 and self._visited[slot]:
             self._visited[slot] = 0
             slot = self._list.before(slot)
             if slot < 0:
                 slot = self._list.tail()
-        self._hand = self._list.before(slot)
-        self._list.remove(slot)
+        self._hand = slot
         return slot
 
     def restore(self, slot: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import lz4.block
 from pages import PAGE
 
 import coldpress
@@ -27,6 +28,23 @@ def stamped_page(slot: int, version: int) -> bytes:
     return (slot.to_bytes(8, "little") + version.to_bytes(8, "little") + body)[:PAGE]
 
 
+def noise_page(slot: int, version: int) -> bytes:
+    """A page that does not shrink: all of its objects are of one length."""
+    body = random.Random(slot << 32 | version).randbytes(PAGE)
+    return (slot.to_bytes(8, "little") + version.to_bytes(8, "little") + body)[:PAGE]
+
+
+def slow_writes(pipeline: Pipeline, seconds: float) -> None:
+    """Keep every block in flight for a while, so that slots change meanwhile."""
+    write = pipeline.config.device.write
+
+    def slow(offset: int, data: coldpress.Buffer) -> None:
+        time.sleep(seconds)
+        write(offset, data)
+
+    pipeline.config.device.write = slow  # type: ignore[method-assign]
+
+
 @attrs.define
 class Report:
     """What the threads saw."""
@@ -37,7 +55,14 @@ class Report:
     latencies: list[float] = attrs.field(factory=list)
 
 
-def stress(pipeline: Pipeline, slots: int, seconds: float, *, seed: int = 1) -> Report:
+def stress(
+    pipeline: Pipeline,
+    slots: int,
+    seconds: float,
+    *,
+    seed: int = 1,
+    page: Callable[[int, int], bytes] = stamped_page,
+) -> Report:
     """Drive the pipeline from THREADS threads, each with the slots that are its own."""
     report = Report()
     ended = time.monotonic() + seconds
@@ -52,13 +77,13 @@ def stress(pipeline: Pipeline, slots: int, seconds: float, *, seed: int = 1) -> 
 
         def check(slot: int) -> None:
             try:
-                page = pipeline.load(slot)
+                data = pipeline.load(slot)
             except SlotEmpty:
                 if slot in held:
                     report.wrong.append(f"slot {slot} lost version {held[slot]}")
                 return
-            got = int.from_bytes(page[8:16], "little")
-            if held.get(slot) != got or page != stamped_page(slot, got):
+            got = int.from_bytes(data[8:16], "little")
+            if held.get(slot) != got or data != page(slot, got):
                 report.wrong.append(f"slot {slot}: version {got}, wanted {held.get(slot)}")
 
         try:
@@ -68,7 +93,9 @@ def stress(pipeline: Pipeline, slots: int, seconds: float, *, seed: int = 1) -> 
                     what = rng.random()
                     if what < 0.45:
                         version += 1
-                        pipeline.store(slot, stamped_page(slot, version))
+                        if what < 0.15:  # the store may get the very handle that this frees
+                            pipeline.invalidate(slot)
+                        pipeline.store(slot, page(slot, version))
                         held[slot] = version
                     elif what < 0.48:
                         pipeline.invalidate(slot)
@@ -112,15 +139,23 @@ def shape(slots: int, **tables: Any) -> dict[str, Any]:
 
 
 def compressed(slot: int) -> bytes:
-    import lz4.block
-
+    """The first version of a slot's page, compressed."""
     data: bytes = lz4.block.compress(stamped_page(slot, 1), store_size=False)
     return data
 
 
+def main() -> None:
+    """What takes longer than a test may: `python tests/stress.py SECONDS`."""
+    slots = 20_000
+    with coldpress.open(shape(slots)) as pipeline:
+        slow_writes(pipeline, 0.001)
+        report = stress(pipeline, slots, float(sys.argv[1]))
+        stats = pipeline.stats()
+        print(f"{report.operations} operations, {len(report.wrong)} wrong: {report.wrong[:5]}")
+        print(f"{len(report.errors)} errors: {report.errors[:5]}")
+        print(f"{stats.refaults} refaults, {stats.cleaned_blocks} cleaned blocks")
+        print(f"{pipeline._writeback.counters.lost_races} lost publish races")
+
+
 if __name__ == "__main__":
-    SLOTS = 20_000
-    with coldpress.open(shape(SLOTS)) as opened:
-        done = stress(opened, SLOTS, float(sys.argv[1]))
-        print(done.operations, "operations", done.wrong[:5], done.errors[:5])
-        print(opened.stats(), opened._writeback.counters)
+    main()

@@ -111,6 +111,7 @@ class Background:
         self._waiters.append(mine)
         try:
             while True:
+                self._check()
                 if self._waiters[0] is mine:
                     payload = attempt()
                     if payload >= 0:
@@ -121,7 +122,6 @@ class Background:
                     self._begun = True
                     self._work.notify_all()
                 mine.wait()
-                self._check()
         finally:
             self._waiters.remove(mine)
             self._wake_next()

@@ -17,6 +17,7 @@ from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
 from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
+from coldpress.buffers import plain_bytes
 from coldpress.component import Buffer
 from coldpress.config import PipelineConfig, load_config
 from coldpress.entries import Entries
@@ -32,6 +33,7 @@ from coldpress.errors import (
     SlotEmpty,
     SlotRange,
 )
+from coldpress.promotion import Promotion
 from coldpress.roles.entry_type import (
     DeviceEntryType,
     EntryContext,
@@ -44,8 +46,6 @@ from coldpress.stats import Stats
 from coldpress.table import TAG_BITS, TAG_MASK
 from coldpress.units import format_size
 from coldpress.writeback import Around, Writeback
-
-_NEVER, _FIRST = "never", "first"
 
 
 class Pipeline:
@@ -74,9 +74,6 @@ class Pipeline:
         self._sync_lock = threading.Lock()
         self._closed = False
         self._refaults = 0
-        self._promoted = 0
-        self._promote = config.writeback.promote
-        self._keeps_compressed = config.packer.keeps_compressed
         config.packer.open(config.page_size)
         in_flight = 0 if synchronous else WRITERS
         self._budget = PoolBudget(
@@ -118,6 +115,12 @@ class Pipeline:
         )
         # The claimers come first, in the order in which they are asked.
         self._claimers = list(enumerate(config.entry_types[: len(config.entries)], start=1))
+        self._promotion = Promotion(
+            self._entries,
+            config.writeback.promote,
+            self._prepare,
+            keeps_compressed=config.packer.keeps_compressed,
+        )
         self._cleaner = Cleaner(self._entries, self._store, config.page_size, self._lock)
         self._writeback = Writeback(
             self._entries,
@@ -149,7 +152,7 @@ class Pipeline:
 
         Raises as `store` does; the pages before the one that failed are stored.
         """
-        view = _flat(buffer)
+        view = plain_bytes(buffer)
         size = self._page_size
         slot, count = self._span(slot, view.nbytes)
         store = self._store_page
@@ -197,7 +200,7 @@ class Pipeline:
 
     def load_many(self, slot: int, buffer: bytearray | memoryview) -> None:
         """Fill `buffer` with the pages of consecutive slots. Raises at the first that fails."""
-        view = _flat(buffer)
+        view = plain_bytes(buffer)
         size = self._page_size
         slot, count = self._span(slot, view.nbytes)
         for number in range(count):
@@ -243,51 +246,18 @@ class Pipeline:
             if self._closed:
                 raise PipelineClosed("the pipeline was closed during a load") from None
             raise
-        again = None
-        if self._promote != _NEVER and not self._keeps_compressed:
-            again = self._prepare(slot, memoryview(page))
+        commit = self._promotion.prepare(token, page)
         with self._lock:
             self._store.count_read(token)
             self._refaults += 1
             # The word alone may have come back: the slot stored anew, at the same place of a block
             # that was written again meanwhile.
             same = self._entries.table.get(slot) == word and self._store.is_current(token)
-            if self._promote != _NEVER and same:
-                self._consider_promotion(slot, word, token, again)
+            # A promotion never waits for room, nor takes it from a store that does.
+            may = same and not self._backpressure.crowded
+            if may and self._promotion.consider(slot, word, commit):
+                self._backpressure.promoted()
         return page
-
-    def _consider_promotion(
-        self,
-        slot: int,
-        word: int,
-        token: DeviceObject,
-        again: tuple[int, EntryType, Any] | None,
-    ) -> None:
-        payload = word >> TAG_BITS
-        if self._promote != _FIRST and not self._entries.device_type.seen(payload):
-            self._entries.mark_seen(slot, word)
-            return
-        if self._backpressure.crowded:
-            return  # promotion never waits for room, nor takes it from a store that does
-        tag, adopted = self._adopt(slot, token) if again is None else self._commit(slot, again)
-        if adopted >= 0:
-            self._entries.promoted(slot, word, tag, adopted)
-            self._promoted += 1
-            self._backpressure.promoted()
-
-    def _adopt(self, slot: int, token: DeviceObject) -> tuple[int, int]:
-        """Tag and payload of the object in the pool, as it is compressed; payload -1: no room."""
-        for tag, one in enumerate(self._entries.pool_types):
-            if one is not None and one.adopts(token.codec, token.length):
-                return tag, one.adopt(slot, token.codec, token.data)
-        return 0, -1
-
-    def _commit(self, slot: int, again: tuple[int, EntryType, Any]) -> tuple[int, int]:
-        """The same for an object that had to be compressed once more."""
-        tag, one, prepared = again
-        if self._entries.pool_types[tag] is None:
-            return 0, -1
-        return tag, one.commit(slot, prepared)
 
     # -- the rest ---------------------------------------------------------------------------
 
@@ -348,7 +318,7 @@ class Pipeline:
             device_reads=device.reads,
             device_read_bytes=device.read_bytes,
             refaults=self._refaults,
-            promoted_pages=self._promoted,
+            promoted_pages=self._promotion.pages,
             clean_drops=self._writeback.counters.clean_drops,
             cleaned_blocks=self._cleaner.counters.blocks,
             cleaned_bytes=self._cleaner.counters.bytes,
@@ -399,7 +369,7 @@ class Pipeline:
         return slot
 
     def _page_view(self, page: Buffer) -> memoryview:
-        view = _flat(page)
+        view = plain_bytes(page)
         if len(view) != self._page_size:
             raise PageLength(f"a page has {self._page_size} bytes, not {len(view)}")
         return view
@@ -417,14 +387,6 @@ class Pipeline:
         error = self._store.last_error
         why = f"nothing can be written out: {error}" if error else "nothing is left to write out"
         return PoolFull(f"the pool is at its limit of {limit} and {why}")
-
-
-def _flat(buffer: Buffer) -> memoryview:
-    """The buffer as plain bytes, whatever its format and shape."""
-    view = memoryview(buffer)
-    if not view.c_contiguous:
-        raise PageLength("the bytes of a page must be contiguous")
-    return view if view.ndim == 1 and view.format == "B" else view.cast("B")
 
 
 def _only(types: tuple[EntryType, ...], kind: Any) -> Any:

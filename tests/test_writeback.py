@@ -1,0 +1,284 @@
+"""Order, back-pressure and cleaning: what leaves, when, and who waits."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pages import PAGE, page
+from stress import compressed, slow_writes, stamped_page
+
+from coldpress import Pipeline, PoolFull
+from coldpress.config import load_config
+
+PACKERS = {
+    "page": {"use": "page"},
+    "zspage": {"use": "zspage"},
+    "zsmalloc": {"use": "zsmalloc", "block": "8KiB"},
+    "bounce": {"use": "bounce", "block": "16KiB"},
+    "aligned": {"use": "aligned", "block": "16KiB"},
+}
+IN_ORDER = ["page", "zsmalloc", "bounce", "aligned"]
+
+
+def shape(packer: dict[str, str], **tables: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "slots": 4096,
+        "compressor": {"use": "lz4"},
+        "allocator": {"use": "zsmalloc", "limit": "1MiB"},
+        "packer": packer,
+        "device": {"use": "memory", "size": "32MiB"},
+        "writeback": {"promote": "first"},
+    }
+    for name, table in tables.items():
+        described[name] = {**described.get(name, {}), **table}
+    return described
+
+
+class EventLog:
+    """What a policy is told and what it names, written down from outside."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.events: list[tuple[str, int]] = []
+        policy = pipeline.config.policy
+        for name in ("insert", "touch", "remove", "restore"):
+            setattr(policy, name, self._logged(name, getattr(policy, name)))
+        evict = policy.evict
+
+        def logged() -> int:
+            slot = evict()
+            self.events.append(("evict", slot))
+            return slot
+
+        policy.evict = logged  # type: ignore[method-assign]
+
+    def _logged(self, name: str, call: Callable[..., None]) -> Callable[..., None]:
+        def logged(slot: int, *args: Any, **more: Any) -> None:
+            self.events.append((name, slot))
+            call(slot, *args, **more)
+
+        return logged
+
+    def inversions(self) -> tuple[int, int]:
+        """Victims that were not the least recently used slot, and all victims."""
+        used: dict[int, None] = {}  # in order of the last use
+        inversions = victims = 0
+        for number, (what, slot) in enumerate(self.events):
+            if what == "touch" and slot not in used:
+                continue  # it is on its way to the device already
+            if what in ("insert", "touch"):
+                used.pop(slot, None)
+                used[slot] = None
+            elif what == "remove":
+                used.pop(slot, None)
+            elif what == "evict" and slot >= 0:
+                undone = self.events[number + 1 : number + 2] == [("restore", slot)]
+                if not undone:
+                    victims += 1
+                    inversions += next(iter(used)) != slot
+                    del used[slot]
+        return inversions, victims
+
+
+def drive(pipeline: Pipeline, count: int = 4000) -> None:
+    """Stores and loads, some slots much more often than others; every load is checked."""
+    rng = random.Random(3)
+    held: dict[int, int] = {}
+    for version in range(count):
+        slot = int(rng.random() ** 2 * 1500)
+        if slot in held and rng.random() < 0.5:
+            assert pipeline.load(slot) == page("mixed", slot, held[slot])
+        else:
+            pipeline.store(slot, page("mixed", slot, version))
+            held[slot] = version
+
+
+@pytest.mark.parametrize("synchronous", [True, False], ids=["inline", "background"])
+@pytest.mark.parametrize("packer", IN_ORDER)
+def test_what_leaves_is_the_least_recently_used(packer: str, synchronous: bool) -> None:
+    config = load_config(shape(PACKERS[packer]))
+    with Pipeline(config, synchronous=synchronous) as pipeline:
+        log = EventLog(pipeline)
+        drive(pipeline)
+        stats = pipeline.stats()
+    inversions, victims = log.inversions()
+    assert inversions == stats.inversions == 0
+    assert victims > 500
+    assert stats.young_share == 0
+    assert (stats.writeback_decompressions > 0) == (packer == "page")
+
+
+def test_page_decompresses_just_what_it_writes() -> None:
+    with Pipeline(load_config(shape(PACKERS["page"])), synchronous=True) as pipeline:
+        drive(pipeline)
+        stats = pipeline.stats()
+    assert stats.writeback_decompressions == stats.writeback_blocks == stats.written_back_pages
+    assert stats.writeback_bytes == stats.writeback_blocks * PAGE
+
+
+def test_whole_zspages_take_young_objects_along() -> None:
+    with Pipeline(load_config(shape(PACKERS["zspage"])), synchronous=True) as pipeline:
+        drive(pipeline)
+        stats = pipeline.stats()
+    assert stats.inversions > 100
+    assert 0.1 < stats.young_share < 0.6
+    assert stats.writeback_decompressions == 0
+
+
+def test_a_newest_first_control_is_seen() -> None:
+    with Pipeline(load_config(shape(PACKERS["bounce"])), synchronous=True) as pipeline:
+        policy = pipeline.config.policy
+        listed = policy._list  # type: ignore[attr-defined]
+
+        def newest() -> int:
+            slots = list(listed.from_tail())
+            if slots:
+                listed.remove(slots[-1])
+            return slots[-1] if slots else -1
+
+        policy.evict = newest  # type: ignore[method-assign]
+        log = EventLog(pipeline)
+        drive(pipeline, 1500)
+        stats = pipeline.stats()
+    inversions, victims = log.inversions()
+    assert stats.inversions > 100
+    assert inversions > 0.9 * victims
+    assert stats.young_share > 0.9
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_every_packer_brings_everything_back(packer: str) -> None:
+    with Pipeline(load_config(shape(PACKERS[packer]))) as pipeline:
+        drive(pipeline)
+        stats = pipeline.stats()
+        assert stats.written_back_pages > 500
+        assert stats.pool_bytes_peak <= stats.pool_limit
+
+
+def test_writeback_starts_at_high_and_stops_at_accept() -> None:
+    tables = {"writeback": {"high": "80%", "accept": "60%"}, "allocator": {"limit": "4MiB"}}
+    with Pipeline(load_config(shape(PACKERS["bounce"], **tables)), synchronous=True) as pipeline:
+        limit = 4 << 20
+        blocks, levels = 0, []
+        for slot in range(4000):
+            before = pipeline._budget.pressure
+            pipeline.store(slot, page("mixed", slot, 0))
+            if pipeline.stats().writeback_blocks > blocks:
+                blocks = pipeline.stats().writeback_blocks
+                levels.append((before, pipeline._budget.pressure))
+        assert len(levels) > 3
+        for before, after in levels:
+            assert 0.80 * limit < before < 0.82 * limit
+            assert 0.58 * limit < after < 0.61 * limit
+
+
+def test_loads_go_on_while_a_block_is_written() -> None:
+    with Pipeline(load_config(shape(PACKERS["bounce"]))) as pipeline:
+        for slot in range(400):
+            pipeline.store(slot, page("mixed", slot, 0))
+        pipeline.sync()
+        slow_writes(pipeline, 0.2)
+        store = threading.Thread(
+            target=lambda: [pipeline.store(s, page("noise", s, 0)) for s in range(1000, 1250)]
+        )
+        store.start()
+        time.sleep(0.1)  # a write is under way, and the store waits for it
+        longest = 0.0
+        for slot in range(400):
+            begin = time.perf_counter()
+            assert pipeline.load(slot) == page("mixed", slot, 0)
+            longest = max(longest, time.perf_counter() - begin)
+        assert store.is_alive()
+        assert longest < 0.15  # none of them waited for a block's write
+        store.join()
+
+
+def test_stores_wait_in_their_order() -> None:
+    with Pipeline(load_config(shape(PACKERS["bounce"]))) as pipeline:
+        slow_writes(pipeline, 0.2)
+        for slot in range(180):
+            pipeline.store(slot, page("noise", slot, 0))
+        done: list[int] = []
+        waiting = pipeline._backpressure
+        full = threading.Event()
+
+        def fill() -> None:
+            for slot in range(1000, 1200):
+                pipeline.store(slot, page("noise", slot, 0))
+                if full.is_set():
+                    break
+
+        filler = threading.Thread(target=fill)
+        filler.start()
+        while not waiting.crowded:
+            time.sleep(0.001)
+        full.set()
+        late = []
+        for number in range(6):
+            before = len(waiting._waiters)  # type: ignore[union-attr]
+
+            def one(number: int = number) -> None:
+                pipeline.store(2000 + number, page("noise", 2000 + number, 0))
+                done.append(number)
+
+            thread = threading.Thread(target=one)
+            thread.start()
+            late.append(thread)
+            deadline = time.monotonic() + 5
+            while len(waiting._waiters) <= before and not done:  # type: ignore[union-attr]
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        for thread in [filler, *late]:
+            thread.join()
+        assert done == sorted(done)
+
+
+def test_overwriting_ten_times_the_device_cleans_cheaply() -> None:
+    live, block = 2400, 32 << 10
+    packed = sum(len(compressed(slot)) + 48 for slot in range(100)) * live // 100
+    tables = {
+        "allocator": {"limit": "512KiB"},
+        "device": {"size": int(packed * 1.3)},
+        "writeback": {"promote": "never"},
+    }
+    config = load_config(shape({"use": "bounce", "block": f"{block}B"}, **tables))
+    with Pipeline(config, synchronous=True) as pipeline:
+        rng = random.Random(1)
+        for slot in range(live):
+            pipeline.store(slot, stamped_page(slot, 0))
+        pipeline.sync()
+        held = dict.fromkeys(range(live), 0)
+        size = config.device.size
+        begin = pipeline.stats()
+        fill = size / (begin.live_bytes + 48 * live)
+        version = 0
+        while pipeline.stats().payload_bytes - pipeline.stats().cleaned_bytes < 10 * size:
+            for _ in range(200):
+                version += 1
+                slot = rng.randrange(live)
+                pipeline.store(slot, stamped_page(slot, version))
+                held[slot] = version
+        stats = pipeline.stats()
+        written = stats.payload_bytes - begin.payload_bytes
+        amplification = written / (written - stats.cleaned_bytes)
+        assert 1.2 < fill < 1.4
+        assert stats.cleaned_blocks > 100
+        assert amplification <= 3.0
+        for slot, last in held.items():
+            assert pipeline.load(slot) == stamped_page(slot, last)
+
+
+def test_a_full_device_without_dead_blocks_says_so() -> None:
+    config = load_config(shape(PACKERS["bounce"], device={"size": "1MiB"}))
+    with Pipeline(config) as pipeline:
+        stored = 0
+        with pytest.raises(PoolFull, match="the device is full"):
+            for slot in range(4096):
+                pipeline.store(slot, page("noise", slot, 0))
+                stored += 1
+        assert stored > 300
+        assert all(pipeline.load(slot) == page("noise", slot, 0) for slot in range(stored))

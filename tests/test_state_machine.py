@@ -30,6 +30,15 @@ class WithClock(PipelineMachine):
     policy = "clock"
 
 
+class WithSieve(PipelineMachine):
+    policy = "sieve"
+
+
+class WithS3Fifo(PipelineMachine):
+    policy = "s3fifo"
+    synchronous = False
+
+
 class WithZbudAndFifo(PipelineMachine):
     allocator = "zbud"
     policy = "fifo"
@@ -60,6 +69,8 @@ MACHINES = [
     Cramped,
     InBackground,
     WithClock,
+    WithSieve,
+    WithS3Fifo,
     WithZbudAndFifo,
     WithZsmallocPacker,
     WithAlignedPacker,

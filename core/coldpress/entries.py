@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from coldpress.errors import PluginError
 from coldpress.flat import resident, table
 from coldpress.roles.allocator import Zspage
 from coldpress.roles.entry_type import (
@@ -250,3 +252,12 @@ class Entries:
         elif tag == self.shadow_tag:
             return self.clock - self.shadow_type.clock(payload) <= len(self.policy)
         return False
+
+
+def only_one(types: Sequence[EntryType], kind: Any) -> Any:
+    """The one entry type of this kind. Raises `PluginError` if there is none or another."""
+    found = [one for one in types if isinstance(one, kind)]
+    if len(found) != 1:
+        names = ", ".join(one.name for one in found) or "none"
+        raise PluginError(f"a pipeline has exactly one {kind.__name__}, got {names}")
+    return found[0]

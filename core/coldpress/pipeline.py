@@ -15,19 +15,18 @@ from coldpress.backpressure import WRITERS, Background, Inline
 from coldpress.block import BlockError
 from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
+from coldpress.buffers import plain_bytes
 from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
-from coldpress.buffers import plain_bytes
 from coldpress.component import Buffer
 from coldpress.config import PipelineConfig, load_config
-from coldpress.entries import Entries
+from coldpress.entries import Entries, only_one
 from coldpress.errors import (
     ConfigError,
     DeviceError,
     PageLength,
     PageRefused,
     PipelineClosed,
-    PluginError,
     PoolFull,
     Problem,
     SlotEmpty,
@@ -109,8 +108,8 @@ class Pipeline:
         self._entries = Entries(
             config.slots,
             config.entry_types,
-            _only(config.entry_types, DeviceEntryType),
-            _only(config.entry_types, ShadowEntryType),
+            only_one(config.entry_types, DeviceEntryType),
+            only_one(config.entry_types, ShadowEntryType),
             config.policy,
         )
         # The claimers come first, in the order in which they are asked.
@@ -387,14 +386,6 @@ class Pipeline:
         error = self._store.last_error
         why = f"nothing can be written out: {error}" if error else "nothing is left to write out"
         return PoolFull(f"the pool is at its limit of {limit} and {why}")
-
-
-def _only(types: tuple[EntryType, ...], kind: Any) -> Any:
-    found = [one for one in types if isinstance(one, kind)]
-    if len(found) != 1:
-        names = ", ".join(one.name for one in found) or "none"
-        raise PluginError(f"a pipeline has exactly one {kind.__name__}, got {names}")
-    return found[0]
 
 
 def open(source: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> Pipeline:  # noqa: A001

@@ -249,7 +249,8 @@ class Entries:
                 self._clean[slot] = 0
                 self.clean -= 1
                 self.device_type.release(place)
-        elif tag == self.shadow_tag:
+            return True  # a hit, as policies count them
+        if tag == self.shadow_tag:
             return self.clock - self.shadow_type.clock(payload) <= len(self.policy)
         return False
 

@@ -32,6 +32,8 @@ class Policy(Component):
     def insert(self, slot: int, warm: bool = False) -> None:
         """A new object is in the pool; `warm`: the slot was in use a short while ago.
 
+        That is, its former object was in the pool still, or was invalidated lately.
+
         Raises `ValueError` if the slot is known already.
         """
 

@@ -300,3 +300,20 @@ def test_a_full_device_without_dead_blocks_says_so() -> None:
                 stored += 1
         assert stored > 300
         assert all(pipeline.load(slot) == page("noise", slot, 0) for slot in range(stored))
+
+
+def test_turns_from_before_a_store_waited_do_not_refuse_it() -> None:
+    # The writers found nothing to do for a while, and were then held back by a sync: the store
+    # that comes next must see them try again, not be told of what was.
+    with Pipeline(load_config(shape(PACKERS["bounce"]))) as pipeline:
+        for slot in range(150):
+            pipeline.store(slot, page("noise", slot, 0))
+        pipeline.sync()
+        waiting = pipeline._backpressure
+        with pipeline._lock:
+            waiting._idle_turns = 99  # type: ignore[union-attr]
+        for slot in range(1000, 1600):
+            pipeline.store(slot, page("noise", slot, 0))
+            with pipeline._lock:
+                waiting._idle_turns = 99  # type: ignore[union-attr]
+        assert all(pipeline.load(slot) == page("noise", slot, 0) for slot in range(1000, 1600))

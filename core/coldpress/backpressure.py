@@ -109,10 +109,14 @@ class Background:
         """
         mine = threading.Condition(self._lock)
         self._waiters.append(mine)
+        first = False
         try:
             while True:
                 self._check()
                 if self._waiters[0] is mine:
+                    if not first:  # turns from before it was this one's are no reason to refuse it
+                        first = True
+                        self._idle_turns = 0
                     payload = attempt()
                     if payload >= 0:
                         return payload
@@ -138,6 +142,7 @@ class Background:
     def resume(self) -> None:
         """The writers go on."""
         self._paused -= 1
+        self._idle_turns = 0
         self._work.notify_all()
         self._wake_next()
 

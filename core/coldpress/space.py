@@ -103,10 +103,6 @@ class BlockSpace:
         """The live object bytes of a block."""
         return int(self._live[block])
 
-    def payload(self, block: int) -> int:
-        """The object bytes that were written in a block."""
-        return int(self._payload[block])
-
     def sample(self, rng: random.Random, most: int) -> Iterable[int]:
         """All blocks that were ever used, or so many of them, drawn at random."""
         if self._fresh <= most:

@@ -88,6 +88,7 @@ CLASSES: dict[str, list[Any]] = {
         claimer("raw"),
         concrete(coldpress.DeviceEntryType, "packed"),
         concrete(coldpress.ShadowEntryType, "shadow"),
+        concrete(coldpress.CacheEntryType, "folio"),
     ],
     "policy": [concrete(coldpress.Policy, "lru"), concrete(coldpress.Policy, "fifo")],
     "packer": [packer("bounce")],

@@ -46,6 +46,12 @@ class Model:
             self.known.remove(slot)
             self.forget(slot)
 
+    def rename(self, slot: int, new: int) -> None:
+        if slot in self.known:
+            self.known.remove(slot)
+            self.known.add(new)
+            self.relabel(slot, new)
+
     def restore(self, slot: int) -> None:
         self.known.add(slot)
         self.give_back(slot)
@@ -62,8 +68,15 @@ class Model:
     def forget(self, slot: int) -> None:
         raise AssertionError
 
+    def relabel(self, slot: int, new: int) -> None:
+        raise AssertionError
+
     def give_back(self, slot: int) -> None:
         raise AssertionError
+
+
+def renamed(queue: list[int], slot: int, new: int) -> list[int]:
+    return [new if one == slot else one for one in queue]
 
 
 class FifoModel(Model):
@@ -84,6 +97,11 @@ class FifoModel(Model):
 
     def forget(self, slot: int) -> None:
         del self.queue[slot]
+
+    def relabel(self, slot: int, new: int) -> None:
+        self.queue = OrderedDict(
+            (new if one == slot else one, used) for one, used in self.queue.items()
+        )
 
     def give_back(self, slot: int) -> None:
         self.queue[slot] = False
@@ -149,6 +167,14 @@ class SieveModel(Model):
         self.queue.remove(slot)
         self.visited.discard(slot)
 
+    def relabel(self, slot: int, new: int) -> None:
+        self.queue = renamed(self.queue, slot, new)
+        if slot in self.visited:
+            self.visited.remove(slot)
+            self.visited.add(new)
+        if self.hand == slot:
+            self.hand = new
+
     def coldest(self) -> int:
         slot = self.evict()
         if slot >= 0:
@@ -194,6 +220,16 @@ class S3FifoModel(Model):
                 queue.remove(slot)
                 if queue is not self.given_back:
                     self.from_small[slot] = queue is self.s
+
+    def relabel(self, slot: int, new: int) -> None:
+        self.s = renamed(self.s, slot, new)
+        self.m = renamed(self.m, slot, new)
+        self.given_back = renamed(self.given_back, slot, new)
+        if new in self.g:
+            self.g.remove(new)  # what is cached has no ghost
+        self.freq[new] = self.freq.pop(slot)
+        if slot in self.from_small:
+            self.from_small[new] = self.from_small.pop(slot)
 
     def next_queue(self) -> list[int]:
         return self.s if self.s and not (self.m and self.main_is_full()) else self.m

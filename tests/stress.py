@@ -16,6 +16,7 @@ from pages import PAGE
 
 import coldpress
 from coldpress import Pipeline, SlotEmpty
+from coldpress.folio import MAX_PAGES
 
 THREADS = 4
 _LINES = [b"%032x" % (n * 2654435761 % 2**64) for n in range(256)]
@@ -62,8 +63,12 @@ def stress(
     *,
     seed: int = 1,
     page: Callable[[int, int], bytes] = stamped_page,
+    folios: float = 0.0,
 ) -> Report:
-    """Drive the pipeline from THREADS threads, each with the slots that are its own."""
+    """Drive the pipeline from THREADS threads, each with the slots that are its own.
+
+    `folios` is the share of the stores that are of 2 to 16 pages.
+    """
     report = Report()
     ended = time.monotonic() + seconds
     hung = seconds + 60
@@ -71,7 +76,7 @@ def stress(
 
     def work(number: int) -> None:
         rng = random.Random(seed * 1000 + number)
-        mine = range(number, slots, THREADS)
+        mine = [slot for slot in range(slots) if slot // MAX_PAGES % THREADS == number]
         held: dict[int, int] = {}
         version = 0
 
@@ -95,8 +100,14 @@ def stress(
                         version += 1
                         if what < 0.15:  # the store may get the very handle that this frees
                             pipeline.invalidate(slot)
-                        pipeline.store(slot, page(slot, version))
-                        held[slot] = version
+                        if folios and rng.random() < folios:
+                            pages = 2 << rng.randrange(4)
+                            several = range(slot - slot % pages, slot - slot % pages + pages)
+                            pipeline.store(several[0], b"".join(page(s, version) for s in several))
+                            held.update(dict.fromkeys(several, version))
+                        else:
+                            pipeline.store(slot, page(slot, version))
+                            held[slot] = version
                     elif what < 0.48:
                         pipeline.invalidate(slot)
                         held.pop(slot, None)
@@ -134,7 +145,7 @@ def shape(slots: int, **tables: Any) -> dict[str, Any]:
         "writeback": {"promote": "first"},
     }
     for name, table in tables.items():
-        described[name] = {**described[name], **table}
+        described[name] = {**described.get(name, {}), **table}
     return described
 
 
@@ -149,7 +160,7 @@ def main() -> None:
     slots = 20_000
     with coldpress.open(shape(slots)) as pipeline:
         slow_writes(pipeline, 0.001)
-        report = stress(pipeline, slots, float(sys.argv[1]))
+        report = stress(pipeline, slots, float(sys.argv[1]), folios=0.02)
         stats = pipeline.stats()
         print(f"{report.operations} operations, {len(report.wrong)} wrong: {report.wrong[:5]}")
         print(f"{len(report.errors)} errors: {report.errors[:5]}")

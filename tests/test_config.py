@@ -32,7 +32,12 @@ def test_nothing_is_the_embedded_default() -> None:
     }
     assert (config.page_size, config.slots) == (4096, 1_000_000)
     assert config.entries == ("filled", "zswap", "raw")
-    assert [one.name for one in config.entry_types] == [*config.entries, "packed", "shadow"]
+    assert [one.name for one in config.entry_types] == [
+        *config.entries,
+        "packed",
+        "shadow",
+        "folio",
+    ]
     assert (config.writeback.high, config.writeback.accept) == (0.95, 0.9)
     assert (config.writeback.promote, config.writeback.readahead) == ("second", False)
     assert config.cache.pages == 0
@@ -96,7 +101,7 @@ def test_a_full_file_is_taken() -> None:
         "promote": "never",
         "readahead": False,
     }
-    assert [one.name for one in config.entry_types] == ["zswap", "raw", "packed", "shadow"]
+    assert [one.name for one in config.entry_types] == ["zswap", "raw", "packed", "shadow", "folio"]
 
 
 def test_a_path_a_text_and_a_mapping_say_the_same() -> None:
@@ -159,17 +164,17 @@ use = "nvme"
 size = 1.5
 [writeback]
 high = "80%"
-readahead = true
+readahead = 1
 promote = "secnd"
 [cache]
-pages = 3
+pages = -3
 """
     )
     assert problems(path) == [
         "pipeline.toml:1:1: 'page_size': must be a power of two from 4KiB to 64KiB, got 5000B",
         "pipeline.toml:2:1: unknown key 'pagesize'; did you mean 'page_size'?",
         "pipeline.toml:3:22: unknown entry type 'zswp'; did you mean 'zswap'? "
-        "installed: filled, packed, raw, shadow, zswap",
+        "installed: filled, folio, packed, raw, shadow, zswap",
         "pipeline.toml:3:30: 'entries': entry type 'packed' does not claim pages",
         "pipeline.toml:3:40: 'entries': entry type 'filled' stands here twice",
         "pipeline.toml:7:1: unknown key 'levle' in [compressor] zstd; did you mean 'level'?",
@@ -184,11 +189,10 @@ pages = 3
         "pipeline.toml:16:1: missing key 'path' in [device] nvme",
         "pipeline.toml:18:1: 'size' in [device] nvme: expected a size such as \"64KiB\", got 1.5",
         "pipeline.toml:20:1: 'accept' in [writeback]: must not be above high, 80%, got 90%",
-        "pipeline.toml:21:1: 'readahead' in [writeback]: "
-        "not available in this version: only false is possible",
+        "pipeline.toml:21:1: 'readahead' in [writeback]: expected true or false, got 1",
         "pipeline.toml:22:1: 'promote' in [writeback]: "
         """expected "never", "first" or "second", got 'secnd'""",
-        "pipeline.toml:24:1: 'pages' in [cache]: not available in this version: only 0 is possible",
+        "pipeline.toml:24:1: 'pages' in [cache]: must not be negative, got -3",
     ]
 
 
@@ -209,7 +213,20 @@ pages = 3
         ("[writeback]\nhi = '9%'", ":2:1: unknown key 'hi' in [writeback]; did you mean 'high'?"),
         ("[device.sub]\nx = 1", ":1:1: unknown table 'sub' in [device] file; known: use, size"),
         ("policy.use = 'fito'", ":1:8: unknown policy 'fito'; did you mean 'fifo'? installed: "),
-        ("cache = {pages = 1}", ":1:10: 'pages' in [cache]: not available"),
+        ("cache = {pages = -1}", ":1:10: 'pages' in [cache]: must not be negative, got -1"),
+        (
+            "cache.pages = 9999",
+            ":1:7: 'pages' in [cache]: must be at most 8192, half of the pool's limit of 64MiB, "
+            "got 9999",
+        ),
+        (
+            "allocator.limit = '8MiB'\npage_size='16KiB'\ncache.pages = 257",
+            ":3:7: 'pages' in [cache]: must be at most 256, half",
+        ),
+        (
+            "writeback = {promote = 'never', readahead = true}",
+            ":1:33: 'readahead' in [writeback]: nothing can come along, since promote is",
+        ),
         ("page_size = '2KiB'", ":1:1: 'page_size': must be a power of two from 4KiB to 64KiB"),
         ("page_size = '128KiB'", "got 128KiB"),
         ("page_size = 12288", "must be a power of two"),
@@ -285,7 +302,7 @@ def test_a_mapping_s_problems_have_dotted_keys() -> None:
         "cache, page_size, slots, entries",
         "compressor.levle: unknown key 'levle' in [compressor] zstd; did you mean 'level'?",
         "entries[1]: unknown entry type 'rwa'; did you mean 'raw'? "
-        "installed: filled, packed, raw, shadow, zswap",
+        "installed: filled, folio, packed, raw, shadow, zswap",
         "device: missing key 'path' in [device] nvme",
     ]
 
@@ -314,4 +331,5 @@ def test_every_pipeline_needs_the_types_that_claim_nothing() -> None:
     assert problems(registry=registry) == [
         "unknown entry type 'packed'; installed: filled, raw, zswap",
         "unknown entry type 'shadow'; installed: filled, raw, zswap",
+        "unknown entry type 'folio'; installed: filled, raw, zswap",
     ]

@@ -12,6 +12,7 @@ from pages import PAGE, any_page, page
 
 from coldpress import (
     CorruptBlock,
+    FolioShape,
     PageLength,
     Pipeline,
     PipelineClosed,
@@ -101,11 +102,15 @@ def test_wrong_calls_name_what_is_wrong(pipeline: Pipeline) -> None:
             pipeline.store(slot, bytes(PAGE))
         with pytest.raises(SlotRange):
             pipeline.invalidate(slot)
-    for wrong in (b"", bytes(PAGE - 1), bytes(2 * PAGE)):
-        with pytest.raises(PageLength, match=f"4096 bytes, not {len(wrong)}"):
+    for wrong in (b"", bytes(PAGE - 1), bytes(3 * PAGE), bytes(32 * PAGE)):
+        with pytest.raises(PageLength, match=f"1, 2, 4, 8 or 16 .* 4096 bytes, not {len(wrong)}"):
             pipeline.store(0, wrong)
-    with pytest.raises(PageLength):
-        pipeline.load_into(0, bytearray(PAGE + 1))
+    for pages in (2, 4, 8, 16):
+        with pytest.raises(FolioShape, match=f"a multiple of {pages}, not at {pages + 1}"):
+            pipeline.store(pages + 1, bytes(pages * PAGE))
+    for size in (PAGE + 1, 2 * PAGE):
+        with pytest.raises(PageLength):
+            pipeline.load_into(0, bytearray(size))
     with pytest.raises(KeyError):
         pipeline.load(0)
 

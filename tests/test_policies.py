@@ -39,6 +39,8 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["insert", "warm", "touch", "remove", "pick"]), slots),
         st.tuples(st.sampled_from(["touch", "heat"]), slots),
+        st.tuples(st.just("rename"), st.integers(0, SLOTS**2 - 1)),
+        st.tuples(st.just("rename_coldest"), slots),
         st.tuples(st.sampled_from(["evict", "undo", "give_back", "peek"]), st.integers(1, 4)),
     ),
     max_size=60,
@@ -83,6 +85,22 @@ class Both:
     def remove(self, slot: int) -> None:
         self.policy.remove(slot)
         self.model.remove(slot)
+
+    def rename(self, pair: int) -> None:
+        slot, new = divmod(pair, SLOTS)
+        if slot in self.model.known and new in self.model.known:
+            with pytest.raises(ValueError, match="in the list"):
+                self.policy.rename(slot, new)
+        else:
+            self.policy.rename(slot, new)
+            self.model.rename(slot, new)
+            if new in self.model.known and new in self.taken:
+                self.taken.remove(new)
+
+    def rename_coldest(self, new: int) -> None:
+        """Where hands and tails are."""
+        for slot in self.model.prediction()[:1]:
+            self.rename(slot * SLOTS + new)
 
     def evict(self, count: int = 1) -> None:
         for _ in range(count):
@@ -192,6 +210,25 @@ def test_a_slot_costs_nine_bytes_at_most(name: str) -> None:
     assert policy.metadata_bytes == filled
 
 
+@every_policy
+def test_a_renamed_slot_keeps_its_place_and_the_former_one_is_free(name: str) -> None:
+    policy = opened(name, SLOTS)
+    for slot in range(8):
+        policy.insert(slot, warm=slot % 3 == 0)
+        policy.touch(slot // 2)
+    for slot in range(8):
+        before = list(policy.order())
+        policy.rename(slot, 8 + slot)
+        assert list(policy.order()) == [8 + slot if one == slot else one for one in before]
+        policy.rename(slot, 8 + slot)  # unknown now
+        with pytest.raises(ValueError, match="in the list"):
+            policy.rename(8 + slot, before[0] if before[0] != slot else 8 + slot)
+    assert len(policy) == 8
+    for slot in range(8):
+        policy.insert(slot)
+    assert sorted(policy.order()) == list(range(SLOTS))
+
+
 def test_links_cost_eight_bytes_a_slot() -> None:
     slots = 1 << 18
     listed = SlotList(slots)
@@ -222,3 +259,28 @@ def test_a_slot_goes_behind_any_other() -> None:
         with pytest.raises(ValueError, match=why):
             listed.push_behind(slot, neighbour)
     assert list(listed.from_tail()) == [2, 3, 1, 4]
+
+
+def test_a_slot_takes_anothers_place_in_the_list() -> None:
+    listed = SlotList(8)
+    assert not listed.rename(1, 2)
+    listed.push_head(1)
+    assert listed.rename(1, 2)  # alone
+    listed.push_head(3)
+    listed.push_head(4)
+    for slot, new in ((2, 5), (3, 6), (4, 7)):  # at the tail, in between, at the head
+        assert listed.rename(slot, new)
+        assert not listed.has(slot)
+    assert list(listed.from_tail()) == [5, 6, 7]
+    assert [listed.before(slot) for slot in (5, 6, 7)] == [6, 7, -1]
+    for new, why in [(6, "6 is in"), (5, "5 is in"), (8, "out of"), (-1, "out of")]:
+        with pytest.raises(ValueError, match=why):
+            listed.rename(5, new)
+    for slot in (2, 8, -1):
+        assert not listed.rename(slot, 5)
+        assert not listed.rename(slot, 0)
+    listed.push_head(2)
+    listed.push_behind(3, 5)
+    assert listed.remove(6)
+    assert list(listed.from_tail()) == [3, 5, 7, 2]
+    assert len(listed) == 4

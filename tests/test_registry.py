@@ -77,7 +77,7 @@ def test_a_plugin_is_found_by_name_and_role() -> None:
         (
             "entry_type",
             "x",
-            "unknown entry type 'x'; installed: filled, packed, raw, shadow, zswap",
+            "unknown entry type 'x'; installed: filled, folio, packed, raw, shadow, zswap",
         ),
     ],
 )
@@ -275,7 +275,7 @@ def test_the_built_in_plugins_are_all_there() -> None:
     names = {role: {one.name for one in built_in if one.role == role} for role in ROLES}
     assert names["compressor"] >= {"lz4", "zstd", "brotli", "none"}
     assert names["allocator"] >= {"zsmalloc", "zbud"}
-    assert names["entry_type"] >= {"filled", "zswap", "raw", "packed", "shadow"}
+    assert names["entry_type"] >= {"filled", "zswap", "raw", "packed", "shadow", "folio"}
     assert names["policy"] >= {"lru", "clock", "fifo"}
     assert names["packer"] >= {"bounce"}
     assert names["device"] >= {"memory", "file", "nvme"}

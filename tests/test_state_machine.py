@@ -64,6 +64,24 @@ class WithPagePacker(PipelineMachine):
     packer: ClassVar[dict[str, str]] = {"use": "page"}
 
 
+class WithCache(PipelineMachine):
+    cache_pages = 10
+
+
+class WithCacheInBackground(PipelineMachine):
+    cache_pages = 10
+    policy = "sieve"
+    synchronous = False
+
+
+class CrampedWithCache(PipelineMachine):
+    """The device is full, and a cache is in the way."""
+
+    device_size = "256KiB"
+    may_fill = True
+    cache_pages = 10
+
+
 MACHINES = [
     PipelineMachine,
     Cramped,
@@ -76,6 +94,9 @@ MACHINES = [
     WithAlignedPacker,
     WithPagePacker,
     WithZspagePacker,
+    WithCache,
+    WithCacheInBackground,
+    CrampedWithCache,
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -26,7 +26,8 @@ def test_nothing_is_wrong_or_lost(packer: str) -> None:
         tables = {"packer": {"use": packer, "block": block}, "device": {"size": "64MiB"}}
     with Pipeline(load_config(shape(slots, **tables))) as pipeline:
         slow_writes(pipeline, 0.001)
-        report = stress(pipeline, slots, SECONDS if packer == "bounce" else SECONDS / 4)
+        seconds = SECONDS if packer == "bounce" else SECONDS / 4
+        report = stress(pipeline, slots, seconds, folios=0.02)
         stats = pipeline.stats()
         races = pipeline._writeback.counters.lost_races
     assert not report.wrong
@@ -65,22 +66,22 @@ def test_with_sync_and_compaction_all_the_while() -> None:
 def publishes_without_comparing(pipeline: Pipeline) -> None:
     entries = pipeline._entries
 
-    def always(victim: Any) -> bool:
-        entries.staged.pop(victim.slot, None)
-        return True
+    def always(victim: Any) -> list[int]:
+        entries.changed(victim.slot, victim.word)
+        return [victim.slot]
 
-    entries._unstage = always  # type: ignore[method-assign]
+    entries.unstage = always  # type: ignore[method-assign]
 
 
 def reuses_a_handle_in_flight(pipeline: Pipeline) -> None:
     # Without the mark, the word decides; and a freed handle is the next one given out.
     entries = pipeline._entries
 
-    def by_word(victim: Any) -> bool:
-        entries.staged.pop(victim.slot, None)
-        return entries.table.get(victim.slot) == victim.word
+    def by_word(victim: Any) -> Sequence[int]:
+        entries.changed(victim.slot, victim.word)
+        return entries.members(victim.slot, victim.word)
 
-    entries._unstage = by_word  # type: ignore[method-assign]
+    entries.unstage = by_word  # type: ignore[method-assign]
 
 
 def frees_a_block_with_live_objects(pipeline: Pipeline) -> None:

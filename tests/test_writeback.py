@@ -310,10 +310,10 @@ def test_turns_from_before_a_store_waited_do_not_refuse_it() -> None:
             pipeline.store(slot, page("noise", slot, 0))
         pipeline.sync()
         waiting = pipeline._backpressure
-        with pipeline._lock:
+        with pipeline._gate.lock:
             waiting._idle_turns = 99  # type: ignore[union-attr]
         for slot in range(1000, 1600):
             pipeline.store(slot, page("noise", slot, 0))
-            with pipeline._lock:
+            with pipeline._gate.lock:
                 waiting._idle_turns = 99  # type: ignore[union-attr]
         assert all(pipeline.load(slot) == page("noise", slot, 0) for slot in range(1000, 1600))

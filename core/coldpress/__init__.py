@@ -12,6 +12,7 @@ from coldpress.errors import (
     DeviceError,
     DeviceFull,
     DeviceUnusable,
+    FolioShape,
     PageLength,
     PageRefused,
     PipelineClosed,
@@ -25,6 +26,7 @@ from coldpress.mapping import ReservedMapping
 from coldpress.pipeline import Pipeline, open  # noqa: A004
 from coldpress.roles import (
     Allocator,
+    CacheEntryType,
     Compressor,
     Device,
     DeviceEntryType,
@@ -49,6 +51,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Allocator",
     "Buffer",
+    "CacheEntryType",
     "ColdpressError",
     "Component",
     "Compressor",
@@ -62,6 +65,7 @@ __all__ = [
     "DeviceUnusable",
     "EntryContext",
     "EntryType",
+    "FolioShape",
     "Frontend",
     "OpenBlock",
     "PackedBlock",

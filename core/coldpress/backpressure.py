@@ -37,6 +37,9 @@ class Inline:
         """Something came back to the pool: write back what is due."""
         self.before_store()
 
+    def given_back(self) -> None:
+        """Nobody waits for it."""
+
     def wait_for_room(self, attempt: Callable[[], int]) -> int:
         """Make room until `attempt` gives a payload; -1 if there is truly no room."""
         while True:
@@ -95,6 +98,11 @@ class Background:
     def promoted(self) -> None:
         """Something came back to the pool: wake the writers if it is time."""
         self.after_store()
+
+    def given_back(self) -> None:
+        """Something was made smaller: it may be what the first in the queue waits for."""
+        self.after_store()
+        self._wake_next()
 
     @property
     def crowded(self) -> bool:

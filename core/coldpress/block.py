@@ -29,6 +29,7 @@ import struct
 import attrs
 
 from coldpress.checksum import crc32
+from coldpress.folio import MAX_ORDER
 from coldpress.roles.packer import BlockIdentity, DeviceObject
 
 MAGIC = b"CPBK"
@@ -138,6 +139,8 @@ def read_header(data: memoryview, page_size: int) -> Header:
         raise BlockError("checksum of header and records is wrong")
     at = range(HEADER_BYTES, HEADER_BYTES + RECORD_BYTES * count, RECORD_BYTES)
     records = [read_record(data, place) for place in at]
+    if any(record.order > MAX_ORDER for record in records):
+        raise BlockError("a record is of a folio that is larger than any")
     return Header(BlockIdentity(uuid, epoch, sequence, durable), pages, payload, records)
 
 
@@ -162,8 +165,10 @@ def read_object(data: memoryview, slot: int, length: int, stamp: int) -> Record:
     `stamp` is the sequence of the block that the object was written in. Raises `BlockError` if
     anything is not as it was written.
     """
+    if len(data) < RECORD_BYTES + length:
+        raise BlockError("the object does not fit into its block")
     record = read_record(data, 0)
-    if record.kind != KIND_OBJECT or record.length != length:
+    if record.kind != KIND_OBJECT or record.length != length or record.order > MAX_ORDER:
         raise BlockError("the record in front of the object is damaged")
     if record.place != stamp & PLACE_MASK:
         raise BlockError("these are the bytes of an earlier block: its write was lost")
@@ -180,6 +185,7 @@ def extract_object(data: memoryview, wanted: DeviceObject) -> None:
     """`Packer.extract` for objects with an inline record in front of them."""
     record = read_object(data, wanted.slot, wanted.length, wanted.stamp)
     wanted.codec = record.codec
+    wanted.order = record.order
     wanted.data = bytes(data[RECORD_BYTES : RECORD_BYTES + wanted.length])
 
 

@@ -6,10 +6,11 @@ import contextlib
 import secrets
 import struct
 import threading
+from collections.abc import Iterator
 
 import attrs
 
-from coldpress.block import BlockError
+from coldpress.block import BlockError, read_header
 from coldpress.checksum import crc32
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
@@ -124,15 +125,20 @@ class BlockStore:
         return DeviceObject(slot, offset, length, space.stamp(offset), space.check(offset))
 
     def read(self, wanted: DeviceObject) -> None:
-        """Read the object, in one I/O of just its sectors, and fill in codec and data.
+        """Read the object, in one I/O of just its sectors, and fill in what is missing.
 
-        Raises `DeviceError` if the read fails and `BlockError` if the bytes are not those that
-        were written; that may mean that the block was reused meanwhile.
+        With `wanted.pages` the I/O is all of its block, and the other objects in it are
+        `wanted.others`. Raises `DeviceError` if the read fails and `BlockError` if the bytes are
+        not those that were written; that may mean that the block was reused meanwhile.
         """
-        align = self._alignment
-        start = wanted.offset - wanted.offset % align
-        end = wanted.offset + self.packer.extent(wanted.length)
-        end += -end % align
+        if wanted.pages:
+            start = self.space.offset_of(self.space.block_of(wanted.offset))
+            end = start + wanted.pages * self._page_size
+        else:
+            align = self._alignment
+            start = wanted.offset - wanted.offset % align
+            end = wanted.offset + self.packer.extent(wanted.length)
+            end += -end % align
         buffer = self._buffer(end - start)
         try:
             self.device.read_into(start, buffer)
@@ -141,6 +147,28 @@ class BlockStore:
             raise DeviceError(f"slot {wanted.slot}: block {block}: {error}") from error
         wanted.read_bytes = end - start
         self.packer.extract(buffer[wanted.offset - start :], wanted)
+        if wanted.pages:
+            wanted.others = list(self._others(buffer, start, wanted))
+
+    def _others(
+        self, block: memoryview, start: int, wanted: DeviceObject
+    ) -> Iterator[DeviceObject]:
+        """The objects of the block that begins at `start`, but for the wanted one.
+
+        What is damaged is left out: whoever loads it will be told.
+        """
+        try:
+            records = read_header(block, self._page_size).records
+        except BlockError:
+            return
+        for record in records:
+            offset = start + record.place
+            if offset == wanted.offset:
+                continue
+            other = DeviceObject(record.slot, offset, record.length, wanted.stamp, wanted.check)
+            with contextlib.suppress(BlockError):
+                self.packer.extract(block[record.place :], other)
+                yield other
 
     def age(self, block: int) -> int:
         """How many blocks were written since this one."""

@@ -158,8 +158,10 @@ class Cleaner:
             return []  # it became free and was written again while it was read
         found = []
         for record in records:
-            place = self._entries.device_type.place(start + record.place, record.length)
-            if not self._entries.refers(record.slot, place):
+            place = self._entries.device_type.place(
+                start + record.place, record.length, record.order
+            )
+            if not self._entries.referring(record.slot, record.order, place):
                 continue
             try:
                 read_object(data[record.place :], record.slot, record.length, stamp)
@@ -197,11 +199,12 @@ class Cleaner:
         freed = store.space.freed
         for placed in packed.members:
             move = moves.by_victim[placed.victim]
-            new = self._entries.device_type.place(start + placed.at, placed.length)
+            new = self._entries.place(placed, start)
             offset, _ = self._entries.device_type.locate(move.place)
             # The block may have become free and been written again: its places mean others then.
             same = store.space.stamp(offset) == move.stamp
-            if same and self._entries.moved(placed.victim.slot, move.place, new):
+            victim = placed.victim
+            if same and self._entries.moved(victim.slot, victim.order, move.place, new):
                 self.counters.bytes += placed.length
             else:
                 self._entries.device_type.release(new)

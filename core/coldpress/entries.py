@@ -1,46 +1,59 @@
-"""The slots' entries: swap table, entry types, policy and clean copies, always in step."""
+"""The slots' entries: swap table, entry types, orders and clean copies, always in step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from coldpress.errors import PluginError
 from coldpress.flat import resident, table
 from coldpress.roles.allocator import Zspage
 from coldpress.roles.entry_type import (
+    CacheEntryType,
     DeviceEntryType,
     EntryType,
     PoolEntryType,
     ShadowEntryType,
 )
-from coldpress.roles.packer import Placed, Victim
+from coldpress.roles.packer import DeviceObject, Placed, Victim
 from coldpress.roles.policy import Policy
 from coldpress.table import TAG_BITS, TAG_MASK, SwapTable
+
+
+class Order(Protocol):
+    """What keeps slots in an order: a policy, or that of the swap cache."""
+
+    def insert(self, slot: int, warm: bool = False) -> None: ...
+    def touch(self, slot: int) -> None: ...
+    def remove(self, slot: int) -> None: ...
+    def rename(self, slot: int, new: int) -> None: ...
 
 
 class Entries:
     """Every change of a slot's word, with all that hangs on it.
 
-    A slot whose object is in the pool is in the policy; its object may have a *clean copy* on the
-    device too (it was promoted, or synced), kept as a place in a second flat table.
+    The slots of a folio hold the same word, until one is overwritten or emptied; those that still
+    hold it are the object's *members*, and it lives as long as there is one. The policy knows it
+    by the first of them. An object in the pool may have a *clean copy* on the device too (it was
+    promoted, or synced), kept as a place in a second flat table, for each member.
 
     `types` gets its tags in order, from 1. Attributes: `counts`, slots per tag; `stored`, slots
-    that hold a page; `clean`, how many have a clean copy; `staged`, the objects that were copied
-    into a block, until that is written or the slot changes. A slot's word may change and come
-    back (a handle is used again), so not the word but this mark tells whether a copy on its way
-    to the device is still the slot's.
+    that hold a page; `clean`, how many objects have a clean copy.
 
-    Notes: not thread-safe; the pipeline calls under its lock. Every call but `dirty` is O(1).
+    Objects on their way elsewhere, copied into a block or being compressed, are *staged* until
+    they are there or have changed. A word may change and come back (a handle is used again), so
+    not the word but this mark tells whether a copy that was made of the object is still good.
+
+    Notes: not thread-safe; the pipeline calls under its lock. Every call but `dirty` is O(1), or
+    O(slots of a folio).
     """
 
     def __init__(
         self,
         slots: int,
         types: Sequence[EntryType],
-        device_type: DeviceEntryType,
-        shadow_type: ShadowEntryType,
         policy: Policy,
+        cache_order: Order,
     ) -> None:
         if len(types) > TAG_MASK:
             raise ValueError(f"{len(types)} entry types; a word's tag has room for {TAG_MASK}")
@@ -51,14 +64,23 @@ class Entries:
             one if isinstance(one, PoolEntryType) else None for one in self.types
         ]
         self.counts = [0] * len(self.types)
-        self.device_type = device_type
-        self.device_tag = self.types.index(device_type)
-        self.shadow_type = shadow_type
-        self.shadow_tag = self.types.index(shadow_type)
+        self.device_type: DeviceEntryType = _only_one(types, DeviceEntryType)
+        self.device_tag = self.types.index(self.device_type)
+        self.shadow_type: ShadowEntryType = _only_one(types, ShadowEntryType)
+        self.shadow_tag = self.types.index(self.shadow_type)
+        self.cache_type: CacheEntryType = _only_one(types, CacheEntryType)
+        self.cache_tag = self.types.index(self.cache_type)
+        self.orders: list[Order | None] = [None] * len(self.types)
+        for tag, one in enumerate(self.pool_types):
+            if one is not None:
+                self.orders[tag] = policy
+        self.orders[self.cache_tag] = cache_order
         self.clock = 0
-        self.staged: dict[int, Victim] = {}
         self.clean = 0
+        self._staged: dict[tuple[int, int], Victim] = {}
         self._clean = table("Q", slots)
+
+    # -- looking ----------------------------------------------------------------------------
 
     @property
     def stored(self) -> int:
@@ -73,34 +95,32 @@ class Entries:
             if one is not None and one.counts_as == counter
         )
 
-    def publish(self, slot: int, tag: int, payload: int) -> None:
-        """A new object is the slot's: retire what was there, tell the policy."""
-        old = self.table.get(slot)
-        warm = False
-        if old:
-            warm = self._retire(slot, old)
-        self.table.put(slot, payload << TAG_BITS | tag)
-        self.counts[tag] += 1
-        self.clock += 1
-        if self.pool_types[tag] is not None:
-            self.policy.insert(slot, warm)
+    def members(self, slot: int, word: int) -> Sequence[int]:
+        """The slots whose object this word stands for, `slot` being or having been one, in order.
 
-    def empty(self, slot: int) -> bool:
-        """Retire what the slot holds and leave a shadow; False if it held nothing."""
-        old = self.table.get(slot)
-        if not old or old & TAG_MASK == self.shadow_tag:
-            return False
-        self._retire(slot, old)
-        shadow = self.shadow_type.mark(self.clock)
-        self.table.put(slot, shadow << TAG_BITS | self.shadow_tag)
-        self.counts[self.shadow_tag] += 1
-        return True
+        All of them hold the word; none does if the object is gone.
+        """
+        span = self._type(word).span(word >> TAG_BITS)
+        get = self.table.get
+        first = slot & -span
+        if first + span > self.table.slots:
+            span = self.table.slots - first
+        return [one for one in range(first, first + span) if get(one) == word]
+
+    def known_as(self, slot: int) -> int:
+        """The slot by which its order knows the object that this slot belongs to."""
+        word = self.table.get(slot)
+        span = self._type(word).span(word >> TAG_BITS)
+        first = slot & -span
+        while self.table.get(first) != word:
+            first += 1
+        return first
 
     def victim(self, slot: int, sequence: int) -> Victim:
         """The slot's pool object, described for a packer."""
         word = self.table.get(slot)
-        codec, length = self._pool_type(word).describe(word >> TAG_BITS)
-        return Victim(slot, word, codec, 0, length, sequence)
+        codec, order, length = self._pool_type(word).describe(word >> TAG_BITS)
+        return Victim(slot & -(1 << order), word, codec, order, length, sequence)
 
     def zspage(self, victim: Victim) -> Zspage | None:
         """The zspage in which the victim lies together with other slots' objects, if it does."""
@@ -110,102 +130,190 @@ class Entries:
         """Whether a slot that a zspage names may leave together with the others in it."""
         return slot < self.table.slots and self.is_dirty(slot)
 
-    def stage(self, victim: Victim) -> None:
-        """From now on until it is written, a change of the slot is noticed."""
-        self.staged[victim.slot] = victim
-
     def is_dirty(self, slot: int) -> bool:
         """Whether the slot's only copy is in the pool and not on its way to the device."""
-        tag = self.table.get(slot) & TAG_MASK
+        word = self.table.get(slot)
         return (
-            self.pool_types[tag] is not None and not self._clean[slot] and slot not in self.staged
+            self.pool_types[word & TAG_MASK] is not None
+            and not self._clean[slot]
+            and self._key(slot, word) not in self._staged
         )
+
+    def dirty(self) -> Iterator[int]:
+        """The slots whose only copy is in the pool, coldest first; all slots of a folio."""
+        for slot in self.policy.order():
+            if not self._clean[slot]:
+                yield from self.members(slot, self.table.get(slot))
 
     def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
         """Copy the compressed bytes of a victim, which is unchanged."""
         self._pool_type(victim.word).copy_into(victim.word >> TAG_BITS, out, at)
 
-    def drop_clean(self, slot: int) -> bool:
-        """Free the RAM of an evicted slot that has a clean copy; False if it has none."""
-        place = self._clean[slot]
-        if not place:
+    def refers(self, slot: int, place: int) -> bool:
+        """Whether the slot's object, or its clean copy, is at this place of the device."""
+        word = self.table.get(slot)
+        there = word >> TAG_BITS if word & TAG_MASK == self.device_tag else self._clean[slot]
+        return bool(there) and self.device_type.locate(there) == self.device_type.locate(place)
+
+    def referring(self, slot: int, order: int, place: int) -> list[int]:
+        """Those of a folio's slots that refer to this place; `slot` is its first."""
+        stop = min(slot + (1 << order), self.table.slots)  # a record on the device is not trusted
+        return [one for one in range(slot, stop) if self.refers(one, place)]
+
+    def touch(self, slot: int, word: int) -> None:
+        """The slot, which holds this word, was loaded."""
+        order = self.orders[word & TAG_MASK]
+        if order is not None:
+            shared = self._type(word).span(word >> TAG_BITS) > 1
+            order.touch(self.known_as(slot) if shared else slot)
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def publish(self, slot: int, tag: int, payload: int, pages: int = 1) -> None:
+        """A new object is the slot's, or of so many slots from it on: retire what was there."""
+        warm = self._retire(slot, pages)
+        word = payload << TAG_BITS | tag
+        put = self.table.put
+        for one in range(slot, slot + pages):
+            put(one, word)
+        self.counts[tag] += pages
+        self.clock += pages
+        order = self.orders[tag]
+        if order is not None:
+            order.insert(slot, warm)
+
+    def empty(self, slot: int) -> bool:
+        """Retire what the slot holds and leave a shadow; False if it held nothing."""
+        old = self.table.get(slot)
+        if not old or old & TAG_MASK == self.shadow_tag:
             return False
-        self._clean[slot] = 0
-        self.clean -= 1
-        self._to_device(slot, self.table.get(slot), place)
+        self._retire(slot, 1)
+        shadow = self.shadow_type.mark(self.clock)
+        self.table.put(slot, shadow << TAG_BITS | self.shadow_tag)
+        self.counts[self.shadow_tag] += 1
         return True
 
-    def written_back(self, placed: Placed, start: int) -> bool:
-        """A staged victim's copy is on the device: free its RAM, if the slot has not changed.
+    def stage(self, victim: Victim) -> None:
+        """From now on, until it is there, a change of the object is noticed."""
+        self._staged[victim.slot, victim.word] = victim
+
+    def is_staged(self, victim: Victim) -> bool:
+        """Whether the object is on its way and has not changed."""
+        return self._staged.get((victim.slot, victim.word)) is victim
+
+    def is_leaving(self, slot: int, word: int) -> bool:
+        """Whether the object of this word is staged."""
+        return self._key(slot, word) in self._staged
+
+    def changed(self, slot: int, word: int) -> None:
+        """The object of this word has other contents: copies that were made of it are stale."""
+        self._staged.pop(self._key(slot, word), None)
+        self.clock += 1
+
+    def unstage(self, victim: Victim) -> Sequence[int]:
+        """The object is not on its way any more: its members, none if it has changed."""
+        if not self.is_staged(victim):
+            return ()
+        del self._staged[victim.slot, victim.word]
+        return self.members(victim.slot, victim.word)
+
+    def drop_clean(self, slot: int) -> int:
+        """Free the RAM of an evicted object that has a clean copy; how many pages, 0 without."""
+        place = self._clean[slot]
+        if not place:
+            return 0
+        word = self.table.get(slot)
+        members = self.members(slot, word)
+        for one in members:
+            self._forget_clean(one)
+        self.clean -= 1
+        self._become(members, word, place << TAG_BITS | self.device_tag)
+        self._pool_type(word).release(word >> TAG_BITS)
+        return len(members)
+
+    def written_back(self, placed: Placed, start: int) -> int:
+        """A staged victim's copy is on the device: free its RAM; how many pages, 0 if it changed.
 
         `start` is where its block begins.
         """
-        place = self.device_type.place(start + placed.at, placed.length)
-        if not self._unstage(placed.victim):
+        place = self.place(placed, start)
+        victim = placed.victim
+        members = self.unstage(victim)
+        if not members:
             self.device_type.release(place)  # a dead copy
-            return False
-        self._to_device(placed.victim.slot, placed.victim.word, place)
-        return True
+            return 0
+        self._become(members, victim.word, place << TAG_BITS | self.device_tag)
+        self._pool_type(victim.word).release(victim.word >> TAG_BITS)
+        return len(members)
 
     def synced(self, placed: Placed, start: int) -> None:
         """The same, but the object stays in RAM too, with a clean copy."""
-        place = self.device_type.place(start + placed.at, placed.length)
-        if self._unstage(placed.victim):
-            self._clean[placed.victim.slot] = place
+        place = self.place(placed, start)
+        members = self.unstage(placed.victim)
+        for one in members:
+            self._clean[one] = place
+        if members:
             self.clean += 1
         else:
             self.device_type.release(place)
 
     def not_written(self, victim: Victim, *, restore: bool) -> None:
         """A staged victim's block could not be written; `restore`: the policy gets it back."""
-        if self._unstage(victim) and restore:
-            self.policy.restore(victim.slot)
+        members = self.unstage(victim)
+        if members and restore:
+            self.policy.restore(members[0])
 
-    def _unstage(self, victim: Victim) -> bool:
-        if self.staged.get(victim.slot) is not victim:
-            return False
-        del self.staged[victim.slot]
-        return True
+    def place(self, placed: Placed, start: int) -> int:
+        """The place of an object in the block that begins at `start`."""
+        return self.device_type.place(start + placed.at, placed.length, placed.victim.order)
 
-    def promoted(self, slot: int, word: int, tag: int, payload: int) -> None:
-        """The object of this `packed` word is in the pool again; its copy stays, clean."""
-        self.table.put(slot, payload << TAG_BITS | tag)
-        self._clean[slot] = word >> TAG_BITS
+    def promoted(self, slot: int, word: int, tag: int, payload: int) -> int:
+        """The object of the slot's `packed` word is in the pool; its copy stays; how many pages."""
+        members = self.members(slot, word)
+        self._become(members, word, payload << TAG_BITS | tag)
+        for one in members:
+            self._clean[one] = word >> TAG_BITS
         self.clean += 1
-        self.counts[self.device_tag] -= 1
-        self.counts[tag] += 1
-        self.policy.insert(slot)
+        self.policy.insert(members[0])
+        return len(members)
 
-    def refers(self, slot: int, place: int) -> bool:
-        """Whether the slot's object, or its clean copy, is at this place of the device."""
-        if slot >= self.table.slots:  # a record from the device says so: it is not trusted
-            return False
-        word = self.table.get(slot)
-        there = word >> TAG_BITS if word & TAG_MASK == self.device_tag else self._clean[slot]
-        return bool(there) and self.device_type.locate(there) == self.device_type.locate(place)
+    def compressed(self, members: Sequence[int], word: int, tag: int, payload: int) -> None:
+        """What these slots, of one word, have in the cache is now stored so."""
+        self._become(members, word, payload << TAG_BITS | tag)
+        order = self.orders[tag]
+        if order is not None:
+            order.insert(members[0])
 
-    def moved(self, slot: int, old: int, new: int) -> bool:
-        """The object at `old` was copied to `new`; False if the slot does not refer to it."""
-        if not self.refers(slot, old):
-            return False
-        word = self.table.get(slot)
-        if word & TAG_MASK == self.device_tag:
-            if self.device_type.seen(word >> TAG_BITS):
-                new = self.device_type.mark_seen(new)
-            self.table.put(slot, new << TAG_BITS | self.device_tag)
-        else:
-            self._clean[slot] = new
-        self.device_type.release(old)
-        return True
+    def on_device(self, one: DeviceObject) -> int:
+        """The `packed` word of an object that was found on the device; 0 if no slot has it."""
+        place = self.device_type.place(one.offset, one.length, one.order)
+        for slot in self.referring(one.first_slot, one.order, place):
+            word = self.table.get(slot)
+            if word & TAG_MASK == self.device_tag:
+                return word
+        return 0
+
+    def moved(self, slot: int, order: int, old: int, new: int) -> bool:
+        """The object at `old` was copied to `new`; False if none of its slots refers to it."""
+        slots = self.referring(slot, order, old)
+        for one in slots:
+            word = self.table.get(one)
+            if word & TAG_MASK == self.device_tag:
+                to = self.device_type.mark_seen(new) if self._seen(word) else new
+                self.table.put(one, to << TAG_BITS | self.device_tag)
+            else:
+                self._clean[one] = new
+        if slots:
+            self.device_type.release(old)
+        return bool(slots)
 
     def mark_seen(self, slot: int, word: int) -> None:
         """Remember that the object of this `packed` word was read once."""
         payload = self.device_type.mark_seen(word >> TAG_BITS)
-        self.table.compare_exchange(slot, word, payload << TAG_BITS | self.device_tag)
+        for one in self.members(slot, word):
+            self.table.put(one, payload << TAG_BITS | self.device_tag)
 
-    def dirty(self) -> Iterator[int]:
-        """The slots whose only copy is in RAM, coldest first."""
-        return (slot for slot in self.policy.order() if not self._clean[slot])
+    # -- counting ---------------------------------------------------------------------------
 
     @property
     def object_bytes(self) -> int:
@@ -220,33 +328,71 @@ class Entries:
             self.table.metadata_bytes + resident(self._clean) + self.policy.metadata_bytes + types
         )
 
+    @property
+    def staged(self) -> list[Victim]:
+        """All objects that are on their way."""
+        return list(self._staged.values())
+
+    def _seen(self, word: int) -> bool:
+        return self.device_type.seen(word >> TAG_BITS)
+
+    def _type(self, word: int) -> EntryType:
+        one = self.types[word & TAG_MASK]
+        if one is None:
+            raise ValueError(f"word {word:#x} has an unknown tag")
+        return one
+
     def _pool_type(self, word: int) -> PoolEntryType:
         one = self.pool_types[word & TAG_MASK]
         if one is None:
             raise ValueError(f"word {word:#x} is not of an object in the pool")
         return one
 
-    def _to_device(self, slot: int, word: int, place: int) -> None:
-        self._pool_type(word).release(word >> TAG_BITS)
-        self.counts[word & TAG_MASK] -= 1
-        self.counts[self.device_tag] += 1
-        self.table.put(slot, place << TAG_BITS | self.device_tag)
+    def _key(self, slot: int, word: int) -> tuple[int, int]:
+        return slot & -self._type(word).span(word >> TAG_BITS), word
 
-    def _retire(self, slot: int, word: int) -> bool:
-        """Free what a word stands for; whether the slot was in use a short while ago."""
+    def _become(self, members: Sequence[int], word: int, new: int) -> None:
+        """The object of these slots is somewhere else now; what `word` stood for is not freed."""
+        for one in members:
+            self.table.put(one, new)
+        self.counts[word & TAG_MASK] -= len(members)
+        self.counts[new & TAG_MASK] += len(members)
+
+    def _retire(self, first: int, pages: int) -> bool:
+        """Free what these slots hold; whether one of them was in use a short while ago.
+
+        A folio that has slots besides them lives on. The words are left as they are, or zero.
+        """
+        warm = False
+        leaving = range(first, first + pages)
+        for slot in leaving:
+            word = self.table.get(slot)
+            if word:  # else it left with a folio's first slot
+                warm |= self._retire_object(slot, word, leaving)
+        return warm
+
+    def _retire_object(self, slot: int, word: int, leaving: range) -> bool:
         tag = word & TAG_MASK
         payload = word >> TAG_BITS
-        self.counts[tag] -= 1
-        self.staged.pop(slot, None)
-        one = self.types[tag]
-        if one is None:
-            raise ValueError(f"word {word:#x} of slot {slot} has an unknown tag")
+        one = self._type(word)
+        order = self.orders[tag]
+        span = one.span(payload)
+        place = self._clean[slot]
+        if span == 1:
+            self._forget_clean(slot)
+            self.counts[tag] -= 1
+        else:
+            staying = self._leave(slot, word, leaving)
+            if staying:
+                if order is not None:
+                    order.rename(slot, staying[0])  # which does nothing if another is its name
+                return order is not None
+        if self._staged:
+            self._staged.pop((slot & -span, word), None)
         one.release(payload)
-        if self.pool_types[tag] is not None:
-            self.policy.remove(slot)
-            place = self._clean[slot]
+        if order is not None:
+            order.remove(slot)
             if place:
-                self._clean[slot] = 0
                 self.clean -= 1
                 self.device_type.release(place)
             return True  # a hit, as policies count them
@@ -254,8 +400,23 @@ class Entries:
             return self.clock - self.shadow_type.clock(payload) <= len(self.policy)
         return False
 
+    def _forget_clean(self, slot: int) -> None:
+        if self._clean[slot]:  # else the write alone would make the table's page real
+            self._clean[slot] = 0
 
-def only_one(types: Sequence[EntryType], kind: Any) -> Any:
+    def _leave(self, slot: int, word: int, leaving: range) -> list[int]:
+        """Take those slots from a folio's members; the members that are left."""
+        members = self.members(slot, word)
+        staying = [one for one in members if one not in leaving]
+        for one in members:
+            if one in leaving:
+                self.table.put(one, 0)
+                self._forget_clean(one)
+        self.counts[word & TAG_MASK] -= len(members) - len(staying)
+        return staying
+
+
+def _only_one(types: Sequence[EntryType], kind: Any) -> Any:
     """The one entry type of this kind. Raises `PluginError` if there is none or another."""
     found = [one for one in types if isinstance(one, kind)]
     if len(found) != 1:

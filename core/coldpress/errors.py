@@ -33,6 +33,10 @@ class PageLength(ColdpressError, ValueError):
     """A buffer is not as long as the call needs."""
 
 
+class FolioShape(ColdpressError, ValueError):
+    """A folio's first slot is no multiple of the number of its pages."""
+
+
 class PageRefused(ColdpressError):
     """None of the pipeline's `entries` takes this page."""
 

@@ -50,7 +50,8 @@ def reserve(size: int) -> mmap.mmap:
 
 def table(typecode: Literal["B", "H", "I", "Q"], count: int) -> memoryview:
     """A zeroed table of `count` unsigned integers; typecode is one of B, H, I, Q."""
-    return memoryview(reserve(count * _WIDTH[typecode])).cast(typecode)
+    size = count * _WIDTH[typecode]
+    return memoryview(reserve(size))[:size].cast(typecode)  # no mapping has a size of zero
 
 
 def resident(*tables: memoryview) -> int:

@@ -6,43 +6,30 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from operator import index
 from types import TracebackType
 from typing import Any
 
 from coldpress.backpressure import WRITERS, Background, Inline
-from coldpress.block import BlockError
 from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
 from coldpress.buffers import plain_bytes
+from coldpress.claims import Claims
 from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
 from coldpress.component import Buffer
 from coldpress.config import PipelineConfig, load_config
-from coldpress.entries import Entries, only_one
-from coldpress.errors import (
-    ConfigError,
-    DeviceError,
-    PageLength,
-    PageRefused,
-    PipelineClosed,
-    PoolFull,
-    Problem,
-    SlotEmpty,
-    SlotRange,
-)
+from coldpress.entries import Entries
+from coldpress.errors import ConfigError, DeviceError, PageLength, PoolFull, Problem, SlotRange
+from coldpress.folio import folio_pages
+from coldpress.loading import Loads
+from coldpress.locks import Gate
 from coldpress.promotion import Promotion
-from coldpress.roles.entry_type import (
-    DeviceEntryType,
-    EntryContext,
-    EntryType,
-    ShadowEntryType,
-)
-from coldpress.roles.packer import DeviceObject
+from coldpress.roles.entry_type import EntryContext
 from coldpress.staging import headroom
 from coldpress.stats import Stats
-from coldpress.table import TAG_BITS, TAG_MASK
+from coldpress.storing import Stores
+from coldpress.swapcache import CacheOrder, SwapCache
 from coldpress.units import format_size
 from coldpress.writeback import Around, Writeback
 
@@ -69,10 +56,8 @@ class Pipeline:
         self.config = config
         self._page_size = config.page_size
         self._slots = config.slots
-        self._lock = threading.Lock()
+        self._gate = Gate()
         self._sync_lock = threading.Lock()
-        self._closed = False
-        self._refaults = 0
         config.packer.open(config.page_size)
         in_flight = 0 if synchronous else WRITERS
         self._budget = PoolBudget(
@@ -84,67 +69,85 @@ class Pipeline:
         except MemoryError as error:
             raise ConfigError([Problem("allocator.limit", str(error))]) from error
         config.policy.open(config.slots)
-        self._codecs = Codecs(config.compressor)
         self._store = BlockStore(config.device, config.packer, config.page_size)
         try:
-            self._compose(config, around_writeback)
-            self._backpressure: Inline | Background = (
-                Inline(self._writeback) if synchronous else Background(self._writeback, self._lock)
-            )
+            self._compose(config, synchronous, around_writeback)
         except BaseException:
             self._store.close()
             raise
 
-    def _compose(self, config: PipelineConfig, around: Around) -> None:
+    def _compose(self, config: PipelineConfig, synchronous: bool, around: Around) -> None:
+        gate, store, budget = self._gate, self._store, self._budget
+        codecs = Codecs(config.compressor)
         context = EntryContext(
             page_size=config.page_size,
             allocator=config.allocator,
-            budget=self._budget,
-            codecs=self._codecs,
-            store=self._store,
+            budget=budget,
+            codecs=codecs,
+            store=store,
+            largest_folio=config.packer.largest_folio,
+            cache_pages=config.cache.pages,
         )
         for one in config.entry_types:
             one.open(context)
-        self._entries = Entries(
-            config.slots,
-            config.entry_types,
-            only_one(config.entry_types, DeviceEntryType),
-            only_one(config.entry_types, ShadowEntryType),
-            config.policy,
-        )
+        cache_order = CacheOrder(config.slots)
+        entries = Entries(config.slots, config.entry_types, config.policy, cache_order)
         # The claimers come first, in the order in which they are asked.
-        self._claimers = list(enumerate(config.entry_types[: len(config.entries)], start=1))
-        self._promotion = Promotion(
-            self._entries,
-            config.writeback.promote,
-            self._prepare,
-            keeps_compressed=config.packer.keeps_compressed,
-        )
-        self._cleaner = Cleaner(self._entries, self._store, config.page_size, self._lock)
+        claimers = list(enumerate(config.entry_types[: len(config.entries)], start=1))
+        claims = Claims(claimers, config.page_size)
+        self._entries = entries
+        self._cleaner = Cleaner(entries, store, config.page_size, gate.lock)
         self._writeback = Writeback(
-            self._entries,
-            self._store,
+            entries,
+            store,
             config.allocator,
-            self._budget,
-            self._codecs,
+            budget,
+            codecs,
             self._cleaner,
-            self._lock,
+            gate.lock,
             config.page_size,
             config.writeback.high,
             config.writeback.accept,
             around,
         )
+        self._promotion = Promotion(
+            entries, config.writeback, claims, keeps_compressed=config.packer.keeps_compressed
+        )
+        self._backpressure: Inline | Background = (
+            Inline(self._writeback) if synchronous else Background(self._writeback, gate.lock)
+        )
+        self._cache = SwapCache(
+            gate, entries, cache_order, claims, self._backpressure, config.cache.pages
+        )
+        self._stores = Stores(
+            gate, claims, entries, self._backpressure, self._cache, self._pool_full
+        )
+        self._loads = Loads(
+            gate,
+            entries,
+            store,
+            self._promotion,
+            self._backpressure,
+            config.page_size,
+            1 if synchronous else config.device.queue_depth,
+        )
 
     # -- pages in ---------------------------------------------------------------------------
 
     def store(self, slot: int, page: Buffer) -> None:
-        """Keep `page` (`page_size` bytes) under this slot.
+        """Keep `page` under this slot: `page_size` bytes, or a folio of 2, 4, 8 or 16 pages.
 
-        If it raises, the slot still holds what it held before. Raises `SlotRange`, `PageLength`,
-        `PoolFull`, `PipelineClosed`.
+        A folio has at most 64 KiB and is compressed as one; its pages are those of consecutive
+        slots, of which the first, `slot`, is a multiple of their number. If it raises, each slot
+        still holds what it held before. Raises `SlotRange`, `PageLength`, `FolioShape`, `PoolFull`,
+        `PipelineClosed`.
         """
-        view = self._page_view(page)
-        self._store_page(self._slot(slot), view)
+        view = plain_bytes(page)
+        slot = self._slot(slot)
+        pages = folio_pages(slot, len(view), self._page_size)
+        if pages > 1:
+            self._slot(slot + pages - 1)
+        self._stores.store(slot, view, pages)
 
     def store_many(self, slot: int, buffer: Buffer) -> None:
         """Keep consecutive pages under consecutive slots, the first one under `slot`.
@@ -154,118 +157,43 @@ class Pipeline:
         view = plain_bytes(buffer)
         size = self._page_size
         slot, count = self._span(slot, view.nbytes)
-        store = self._store_page
+        store = self._stores.store
         for number in range(count):
             at = number * size
-            store(slot + number, view[at : at + size])
-
-    def _store_page(self, slot: int, page: memoryview) -> None:
-        tag, one, prepared = self._prepare(slot, page)
-        with self._lock:
-            if self._closed:
-                raise PipelineClosed("the pipeline is closed")
-            backpressure = self._backpressure
-            backpressure.before_store()
-            payload = -1 if backpressure.crowded else one.commit(slot, prepared)
-            if payload < 0:
-                payload = backpressure.wait_for_room(partial(one.commit, slot, prepared))
-                if payload < 0:
-                    raise self._pool_full()
-            self._entries.publish(slot, tag, payload)
-            backpressure.after_store()
-
-    def _prepare(self, slot: int, page: memoryview) -> tuple[int, EntryType, Any]:
-        """The entry type that takes the page, with its tag and what its `commit` needs."""
-        for tag, one in self._claimers:
-            prepared = one.prepare(page)
-            if prepared is not None:
-                return tag, one, prepared
-        raise PageRefused(f"slot {slot}: no entry type takes this page; add 'raw' to entries")
+            store(slot + number, view[at : at + size], 1)
 
     # -- pages out --------------------------------------------------------------------------
 
     def load(self, slot: int) -> bytes:
-        """The page that was stored last under this slot.
+        """The page that was stored last under this slot, alone or in a folio.
 
         Raises `SlotEmpty` (a KeyError), `SlotRange`, `CorruptBlock`, `DeviceError`,
         `CompressorError`, `PipelineClosed`.
         """
-        return self._load_page(self._slot(slot))
+        return self._loads.page(self._slot(slot))
 
     def load_into(self, slot: int, buffer: bytearray | memoryview) -> None:
         """Like `load`, into a writable buffer of `page_size` bytes."""
-        view = self._page_view(buffer)
-        view[:] = self._load_page(self._slot(slot))
+        view = plain_bytes(buffer)
+        if len(view) != self._page_size:
+            raise PageLength(f"a page has {self._page_size} bytes, not {len(view)}")
+        view[:] = self._loads.page(self._slot(slot))
 
     def load_many(self, slot: int, buffer: bytearray | memoryview) -> None:
-        """Fill `buffer` with the pages of consecutive slots. Raises at the first that fails."""
+        """Fill `buffer` with the pages of consecutive slots. Raises at the first that fails.
+
+        A folio is read and decompressed once; several reads from the device are in flight at once.
+        """
         view = plain_bytes(buffer)
-        size = self._page_size
-        slot, count = self._span(slot, view.nbytes)
-        for number in range(count):
-            at = number * size
-            view[at : at + size] = self._load_page(slot + number)
-
-    def _load_page(self, slot: int) -> bytes:
-        entries = self._entries
-        while True:
-            with self._lock:
-                if self._closed:
-                    raise PipelineClosed("the pipeline is closed")
-                word = entries.table.get(slot)
-                tag = word & TAG_MASK
-                one = entries.types[tag]
-                if one is None:
-                    raise SlotEmpty(slot)
-                token = one.fetch(slot, word >> TAG_BITS)
-                if entries.pool_types[tag] is not None:
-                    entries.policy.touch(slot)
-            if tag != entries.device_tag:
-                page: bytes = one.decode(token)
-                return page
-            found = self._load_from_device(slot, word, one, token)
-            if found is not None:
-                return found
-
-    def _load_from_device(
-        self, slot: int, word: int, one: EntryType, token: DeviceObject
-    ) -> bytes | None:
-        """The page; None if the slot changed while it was read, and has to be looked up again."""
-        try:
-            page: bytes = one.decode(token)
-        except BlockError as error:
-            with self._lock:
-                self._store.count_read(token)
-                # The block may have been freed and written again between the look at the word and
-                # the read. Only bytes that the present word points at can be damaged.
-                if self._entries.table.get(slot) == word and self._store.is_current(token):
-                    raise self._store.corrupt(token, error) from error
-            return None
-        except DeviceError:
-            if self._closed:
-                raise PipelineClosed("the pipeline was closed during a load") from None
-            raise
-        commit = self._promotion.prepare(token, page)
-        with self._lock:
-            self._store.count_read(token)
-            self._refaults += 1
-            # The word alone may have come back: the slot stored anew, at the same place of a block
-            # that was written again meanwhile.
-            same = self._entries.table.get(slot) == word and self._store.is_current(token)
-            # A promotion never waits for room, nor takes it from a store that does.
-            may = same and not self._backpressure.crowded
-            if may and self._promotion.consider(slot, word, commit):
-                self._backpressure.promoted()
-        return page
+        slot, _ = self._span(slot, view.nbytes)
+        self._loads.many(slot, view)
 
     # -- the rest ---------------------------------------------------------------------------
 
     def invalidate(self, slot: int) -> None:
         """Forget the slot's page; an empty slot stays empty. Raises `SlotRange`."""
         slot = self._slot(slot)
-        with self._lock:
-            if self._closed:
-                raise PipelineClosed("the pipeline is closed")
+        with self._gate.entered():
             self._entries.empty(slot)
 
     def sync(self) -> None:
@@ -273,28 +201,29 @@ class Pipeline:
 
         Blocks that are free again are discarded. Raises `DeviceError`; nothing is lost by it.
         """
-        with self._sync_lock, self._lock:
-            if self._closed:
-                raise PipelineClosed("the pipeline is closed")
+        with self._sync_lock, self._gate.entered():
+            if not self._cache.drain():  # before the writers pause, for it may need them
+                raise self._pool_full()
             self._backpressure.pause()
             try:
                 unlocked = self._backpressure.unlocked
                 self._writeback.flush_open(unlocked=unlocked)
                 self._writeback.write_dirty(unlocked=unlocked)
                 self._store.flush()
+            except DeviceError:
+                self._gate.check()  # a device that was closed meanwhile can not be written
+                raise
             finally:
                 self._backpressure.resume()
 
     def compact(self) -> int:
         """Move the pool's objects together; how many bytes went back to the system."""
-        with self._lock:
-            if self._closed:
-                raise PipelineClosed("the pipeline is closed")
+        with self._gate.entered():
             return self.config.allocator.compact()
 
     def stats(self) -> Stats:
         """The counters, all of one moment."""
-        with self._lock:
+        with self._gate.lock:
             return self._stats()
 
     def _stats(self) -> Stats:
@@ -303,6 +232,8 @@ class Pipeline:
             stored_pages=entries.stored,
             same_filled_pages=entries.counted_as("same_filled_pages"),
             incompressible_pages=entries.counted_as("incompressible_pages"),
+            cached_pages=entries.counts[entries.cache_tag],
+            cached_rewrites=self._cache.rewrites,
             compressed_bytes=entries.object_bytes,
             pool_bytes=self._budget.used,
             pool_bytes_peak=self._budget.peak,
@@ -316,8 +247,9 @@ class Pipeline:
             writeback_decompressions=self._writeback.counters.decompressions,
             device_reads=device.reads,
             device_read_bytes=device.read_bytes,
-            refaults=self._refaults,
+            refaults=self._loads.refaults,
             promoted_pages=self._promotion.pages,
+            readahead_pages=self._promotion.along,
             clean_drops=self._writeback.counters.clean_drops,
             cleaned_blocks=self._cleaner.counters.blocks,
             cleaned_bytes=self._cleaner.counters.bytes,
@@ -333,21 +265,27 @@ class Pipeline:
 
     def pool_resident_bytes(self) -> int:
         """What the pool's mappings have in RAM, as the operating system counts it."""
-        with self._lock:
-            return self.config.allocator.resident_bytes() + sum(
-                one.resident_bytes for one in self._entries.pool_types if one is not None
+        with self._gate.lock:
+            own = [one for one in self._entries.pool_types if one is not None]
+            return (
+                self.config.allocator.resident_bytes()
+                + self._entries.cache_type.resident_bytes
+                + sum(one.resident_bytes for one in own)
             )
 
     def close(self) -> None:
         """Release the device and all memory. Safe to call twice."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._backpressure.close()
-                self.config.allocator.close()
-                for one in self.config.entry_types:
-                    one.close()
-                self._store.close()
+        with self._gate.lock:
+            if self._gate.closed:
+                return
+            self._gate.closed = True
+            self._backpressure.close()
+            self._cache.close()
+            self.config.allocator.close()
+            for one in self.config.entry_types:
+                one.close()
+            self._store.close()
+        self._loads.close()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -366,12 +304,6 @@ class Pipeline:
         if not 0 <= slot < self._slots:
             raise SlotRange(slot, self._slots)
         return slot
-
-    def _page_view(self, page: Buffer) -> memoryview:
-        view = plain_bytes(page)
-        if len(view) != self._page_size:
-            raise PageLength(f"a page has {self._page_size} bytes, not {len(view)}")
-        return view
 
     def _span(self, slot: int, size: int) -> tuple[int, int]:
         count, rest = divmod(size, self._page_size)

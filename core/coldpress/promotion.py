@@ -4,36 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
 
+from coldpress.claims import Claims
+from coldpress.config import WritebackConfig
 from coldpress.entries import Entries
-from coldpress.roles.entry_type import EntryType
 from coldpress.roles.packer import DeviceObject
 from coldpress.table import TAG_BITS
 
-Prepare = Callable[[int, memoryview], tuple[int, EntryType, Any]]
 Commit = Callable[[], tuple[int, int]]
 
 
 class Promotion:
     """Decides which read brings an object back, and how: as it is compressed, if it still is.
 
-    Attributes: `pages`, how many were promoted.
+    Attributes: `readahead`, whether the block's other objects come along; `pages`, how many were
+    promoted; `along`, how many of these came along with another.
     """
 
     def __init__(
         self,
         entries: Entries,
-        when: Literal["never", "first", "second"],
-        prepare: Prepare,
+        config: WritebackConfig,
+        claims: Claims,
         *,
         keeps_compressed: bool,
     ) -> None:
+        self.readahead = config.readahead and keeps_compressed
         self.pages = 0
+        self.along = 0
         self._entries = entries
-        self._when = when
-        self._prepare = prepare
+        self._when = config.promote
+        self._claims = claims
         self._keeps_compressed = keeps_compressed
+
+    def reads_block(self, word: int) -> bool:
+        """Whether the object of this `packed` word is to be read with all of its block."""
+        return self.readahead and self._is_due(word)
 
     def prepare(self, token: DeviceObject, page: bytes) -> Commit | None:
         """What `consider` needs; without a lock, since it may have to compress once more."""
@@ -41,7 +47,10 @@ class Promotion:
             return None
         if self._keeps_compressed:
             return partial(self._adopt, token)
-        return partial(self._commit, token.slot, *self._prepare(token.slot, memoryview(page)))
+        tag, one, prepared = self._claims.page(token.slot, memoryview(page))
+        if not self._entries.pool_types[tag]:
+            return None
+        return lambda: (tag, one.commit(token.slot, prepared))
 
     def consider(self, slot: int, word: int, commit: Commit | None) -> bool:
         """Promote the object of this `packed` word, which is unchanged; whether it was.
@@ -50,25 +59,35 @@ class Promotion:
         """
         if commit is None:
             return False
-        if self._when == "second" and not self._entries.device_type.seen(word >> TAG_BITS):
+        if not self._is_due(word):
             self._entries.mark_seen(slot, word)
             return False
         tag, payload = commit()
         if payload < 0:
             return False
-        self._entries.promoted(slot, word, tag, payload)
-        self.pages += 1
+        self.pages += self._entries.promoted(slot, word, tag, payload)
         return True
+
+    def bring_along(self, one: DeviceObject) -> bool:
+        """Promote an object that was read with its block, if it is alive; False without room."""
+        word = self._entries.on_device(one)
+        if word:
+            tag, payload = self._adopt(one)
+            if payload < 0:
+                return False
+            pages = self._entries.promoted(one.first_slot, word, tag, payload)
+            self.pages += pages
+            self.along += pages
+        return True
+
+    def _is_due(self, word: int) -> bool:
+        if self._when == "second":
+            return self._entries.device_type.seen(word >> TAG_BITS)
+        return self._when == "first"
 
     def _adopt(self, token: DeviceObject) -> tuple[int, int]:
         """Tag and payload of the object in the pool; payload -1 if it has no room there."""
         for tag, one in enumerate(self._entries.pool_types):
-            if one is not None and one.adopts(token.codec, token.length):
-                return tag, one.adopt(token.slot, token.codec, token.data)
+            if one is not None and one.adopts(token.codec, token.order, len(token.data)):
+                return tag, one.adopt(token.first_slot, token.codec, token.order, token.data)
         return 0, -1
-
-    def _commit(self, slot: int, tag: int, one: EntryType, prepared: Any) -> tuple[int, int]:
-        """The same for an object that had to be compressed once more."""
-        if self._entries.pool_types[tag] is None:
-            return 0, -1
-        return tag, one.commit(slot, prepared)

@@ -52,7 +52,7 @@ class RecordBlock(OpenBlock):
         at = self._end
         objects.copy_into(victim, self._buffer, at + RECORD_BYTES)
         used = at + RECORD_BYTES + victim.length
-        end = at + self._cell if self._cell else used + -used % self._align
+        end = max(used, at + self._cell) if self._cell else used + -used % self._align
         end = min(end, len(self._buffer))
         self._buffer[used:end] = bytes(end - used)  # no stale memory reaches the device
         self._places.append(at)

@@ -12,6 +12,8 @@ cdef class SlotList:
     cpdef push_behind(self, Py_ssize_t slot, Py_ssize_t neighbour)
     @cython.locals(after=Py_ssize_t, before=Py_ssize_t)
     cpdef bint remove(self, Py_ssize_t slot) except *
+    @cython.locals(after=Py_ssize_t, before=Py_ssize_t)
+    cpdef bint rename(self, Py_ssize_t slot, Py_ssize_t new) except *
     @cython.locals(last=Py_ssize_t)
     cpdef Py_ssize_t tail(self) except? -2
     cpdef bint has(self, Py_ssize_t slot) except *

@@ -58,6 +58,25 @@ class SlotList:
         self.count -= 1
         return True
 
+    def rename(self, slot: int, new: int) -> bool:
+        """Put `new` in the place of a slot; False if that was not in the list.
+
+        Raises `ValueError` if both are in the list, or `new` is out of range.
+        """
+        if not self.has(slot):
+            return False
+        if new < 0 or new >= self.slots or self._next[new] != 0:
+            raise ValueError(f"slot {new} is in the list or out of range")
+        after = self._next[slot]
+        before = self._prev[slot]
+        self._next[new] = after
+        self._prev[new] = before
+        self._next[before - 1] = new + 1
+        self._prev[after - 1] = new + 1
+        self._next[slot] = 0
+        self._prev[slot] = 0
+        return True
+
     def tail(self) -> int:
         """The slot at the tail, or -1 if the list is empty."""
         last = self._prev[self.slots] - 1

@@ -99,6 +99,10 @@ class BlockSpace:
         """What the packer keeps of the block at this device offset."""
         return int(self._check[(offset - self.start) // self.block])
 
+    def pages_of(self, offset: int) -> int:
+        """How many pages were written of the block at this device offset."""
+        return int(self._pages[(offset - self.start) // self.block])
+
     def live(self, block: int) -> int:
         """The live object bytes of a block."""
         return int(self._live[block])

@@ -19,6 +19,12 @@ class Stats:
     incompressible_pages: int = attrs.field(
         metadata={"help": "of these, pages that did not shrink, in the pool as they are, now"}
     )
+    cached_pages: int = attrs.field(
+        metadata={"help": "of these, pages in the swap cache, uncompressed, now"}
+    )
+    cached_rewrites: int = attrs.field(
+        metadata={"help": "pages overwritten in the swap cache, and so not compressed"}
+    )
     compressed_bytes: int = attrs.field(metadata={"help": "bytes of all objects in the pool, now"})
     pool_bytes: int = attrs.field(
         metadata={"help": "real bytes of the pool, staged blocks included, now"}
@@ -42,9 +48,12 @@ class Stats:
     )
     device_reads: int = attrs.field(metadata={"help": "read I/Os from the device"})
     device_read_bytes: int = attrs.field(metadata={"help": "bytes read from the device"})
-    refaults: int = attrs.field(metadata={"help": "loads served by the device"})
+    refaults: int = attrs.field(metadata={"help": "pages loaded from the device"})
     promoted_pages: int = attrs.field(
         metadata={"help": "pages brought back to the pool, still compressed"}
+    )
+    readahead_pages: int = attrs.field(
+        metadata={"help": "of these, pages that came along with another of their block"}
     )
     clean_drops: int = attrs.field(
         metadata={"help": "pages that left the pool without a write: their copy was still good"}

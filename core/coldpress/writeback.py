@@ -98,6 +98,7 @@ class Writeback:
         self._codecs = codecs
         self._cleaner = cleaner
         self._lock = lock
+        self._page_size = page_size
         self._around = around
         self.ranks = Ranks(entries.policy)
         self._slack_after_compaction = 0
@@ -158,8 +159,8 @@ class Writeback:
         entries, policy = self._entries, self._entries.policy
         while (coldest := policy.coldest()) >= 0:
             slot = policy.evict()
-            if entries.drop_clean(slot):
-                self.counters.clean_drops += 1
+            if pages := entries.drop_clean(slot):
+                self.counters.clean_drops += pages
                 if self._budget.pressure - self.leaving <= target:
                     return None
                 continue
@@ -191,9 +192,10 @@ class Writeback:
             if not block.has_room(victim.length):
                 break
             coldest = entries.policy.coldest()
-            entries.policy.remove(slot)
+            known = entries.known_as(slot)
+            entries.policy.remove(known)
             self._stage(block, victim)
-            self.ranks.selected(slot, coldest)
+            self.ranks.selected(known, coldest)
 
     def _drop_clean_only(self, target: int) -> None:
         """With a full device, what has a copy there can still leave, however warm it is."""
@@ -202,8 +204,8 @@ class Writeback:
             slot = self._entries.policy.evict()
             if slot < 0:
                 break
-            if self._entries.drop_clean(slot):
-                self.counters.clean_drops += 1
+            if pages := self._entries.drop_clean(slot):
+                self.counters.clean_drops += pages
             else:
                 passed.append(slot)
         for slot in reversed(passed):
@@ -225,7 +227,7 @@ class Writeback:
 
         `keep`: the objects stay in RAM, the device's copies are clean ones.
         """
-        if not any(self._entries.staged.get(one.slot) is one for one in block.victims):
+        if not any(map(self._entries.is_staged, block.victims)):
             self.staging.give_back(block)  # every slot in it has changed: nothing to write
             self.counters.lost_races += len(block.victims)
             return True
@@ -257,8 +259,8 @@ class Writeback:
         for placed in packed.members:
             if keep:
                 self._entries.synced(placed, start)
-            elif self._entries.written_back(placed, start):
-                self.counters.pages += 1
+            elif pages := self._entries.written_back(placed, start):
+                self.counters.pages += pages
             else:
                 self.counters.lost_races += 1
         self.staging.give_back(block)
@@ -322,4 +324,5 @@ class Writeback:
             self._slack_after_compaction = min(self._slack_after_compaction, self._slack())
 
     def _slack(self) -> int:
-        return self._budget.pressure - self._entries.object_bytes
+        cached = self._entries.cache_type.pages * self._page_size
+        return self._budget.pressure - cached - self._entries.object_bytes

@@ -27,12 +27,13 @@ def coldpress_allocators() -> list[type[coldpress.Allocator]]:
 @hookimpl
 def coldpress_entry_types() -> list[type[coldpress.EntryType]]:
     from coldpress_plugins.entry_types.filled import Filled
+    from coldpress_plugins.entry_types.folio import Folio
     from coldpress_plugins.entry_types.packed import Packed
     from coldpress_plugins.entry_types.raw import Raw
     from coldpress_plugins.entry_types.shadow import Shadow
     from coldpress_plugins.entry_types.zswap import Zswap
 
-    return [Filled, Zswap, Raw, Packed, Shadow]
+    return [Filled, Zswap, Raw, Packed, Shadow, Folio]
 
 
 @hookimpl

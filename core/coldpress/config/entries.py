@@ -11,7 +11,7 @@ from coldpress.errors import PluginError
 from coldpress.registry import Registry
 from coldpress.roles import DeviceEntryType, EntryType
 
-_ALWAYS = ("packed", "shadow")
+_ALWAYS = ("packed", "shadow", "folio")
 
 
 def build_entry_types(

@@ -44,6 +44,18 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
             f"'size' in [device]: must be at least {format_size(smallest)} for blocks of "
             f"{format_size(block)}, got {format_size(size)}",
         )
+    cached = tables["cache"].get("pages")
+    if cached and page_size and limit is not None and cached * page_size > limit // 2:
+        yield (
+            [("cache", "pages"), ("allocator", "limit"), ("page_size",)],
+            f"'pages' in [cache]: must be at most {limit // 2 // page_size}, half of the pool's "
+            f"limit of {format_size(limit)}, got {cached}",
+        )
+    if tables["writeback"].get("readahead") and tables["writeback"].get("promote") == "never":
+        yield (
+            [("writeback", "readahead"), ("writeback", "promote")],
+            "'readahead' in [writeback]: nothing can come along, since promote is \"never\"",
+        )
     if high is not None and accept is not None and accept > high:
         yield (
             [("writeback", "accept"), ("writeback", "high")],

@@ -42,10 +42,9 @@ def _some(instance: object, attribute: attrs.Attribute[object], value: tuple[str
         raise ValueError("must name at least one entry type")
 
 
-def _off(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value:
-        only = "false" if value is True else "0"
-        raise ValueError(f"not available in this version: only {only} is possible")
+def _not_negative(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if value < 0:
+        raise ValueError(f"must not be negative, got {value}")
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +72,8 @@ class WritebackConfig:
         default="second", help="the read from the device that brings an object back to RAM"
     )
     readahead: bool = option(
-        default=False, help="bring the block's other objects along", validator=_off
+        default=False,
+        help="with an object that is brought back, bring along the others of its block",
     )
 
 
@@ -81,7 +81,11 @@ class WritebackConfig:
 class CacheConfig:
     """The table [cache]: the swap cache in front of the pool."""
 
-    pages: int = option(default=0, help="how many pages are kept uncompressed", validator=_off)
+    pages: int = option(
+        default=0,
+        help="pages kept as they were stored until they are cold, in half of the limit at most",
+        validator=_not_negative,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +93,8 @@ class PipelineConfig(TopLevel):
     """A pipeline that was checked and can be opened.
 
     The components are built but not open. `entry_types` holds those of `entries`, in that order,
-    then `packed` and `shadow`, which claim no page. `names` maps a role to what its `use` says.
+    then `packed`, `shadow` and `folio`, which claim no page. `names` maps a role to what its `use`
+    says.
     """
 
     compressor: Compressor

@@ -7,6 +7,7 @@ from coldpress.roles.allocator import Allocator, Zspage
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
 from coldpress.roles.entry_type import (
+    CacheEntryType,
     DeviceEntryType,
     EntryContext,
     EntryType,
@@ -41,6 +42,7 @@ __all__ = [
     "ROLES",
     "Allocator",
     "BlockIdentity",
+    "CacheEntryType",
     "Compressor",
     "Device",
     "DeviceEntryType",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import attrs
 
@@ -31,6 +32,9 @@ class Device(Component):
         What was written may be lost until `flush` returned. Errors are `DeviceError`, with the
         device, the operation and the offset; a write without space left is `DeviceFull`.
     """
+
+    queue_depth: ClassVar[int] = 1
+    """How many reads it pays to have in flight at once; 1 if they cost no more than a copy."""
 
     size: Size = option(default=Size(1 << 30), help="bytes that coldpress may use of the device")
     persistent: bool = option(

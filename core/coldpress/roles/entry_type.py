@@ -21,6 +21,8 @@ class EntryContext:
     """The parts of the pipeline that an entry type may use.
 
     `codecs` compresses pages and turns stored objects back into them, `store` reads the device.
+    `largest_folio` is the most bytes that a folio's object may have (0: no folio is one object);
+    `cache_pages` is how many pages the swap cache may hold.
     """
 
     page_size: int
@@ -28,6 +30,8 @@ class EntryContext:
     budget: PoolBudget
     codecs: Codecs
     store: BlockStore
+    largest_folio: int
+    cache_pages: int
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
@@ -38,6 +42,11 @@ class EntryType(Component):
     `prepare` does not return None gets the page. Its word is the type's tag, which the core
     gives out, and 60 bits that the type's `commit` returns.
 
+    A folio, 2**order pages stored as one, is offered to the types with `folios` alone, and page by
+    page to all if none of them takes it. The one payload stands in the words of all its slots. If
+    its `span` is more than one, `release` is called once, when the last of them has changed;
+    otherwise for each slot by itself.
+
     Notes:
         `prepare` and `decode` run on any number of threads without a lock, and may be slow. All
         other calls run under the pipeline's lock and must be O(1) but for copying one object.
@@ -46,6 +55,9 @@ class EntryType(Component):
 
     counts_as: ClassVar[str | None] = None
     """The counter in `Stats` that gives the slots of this type, if there is one."""
+
+    folios: ClassVar[bool] = False
+    """Whether `prepare` takes several pages as one; `commit` is given the first one's slot then."""
 
     def open(self, context: EntryContext) -> None:
         """Make ready, once, before any other call."""
@@ -67,7 +79,14 @@ class EntryType(Component):
 
     @abc.abstractmethod
     def decode(self, token: Any) -> bytes:
-        """The page."""
+        """The page; of a folio, all its pages."""
+
+    def span(self, payload: int) -> int:
+        """In how many slots, from a multiple of this number on, the payload's word stands at most.
+
+        A power of two. Those of them whose word it is are the folio's.
+        """
+        return 1
 
     @abc.abstractmethod
     def release(self, payload: int) -> None:
@@ -86,6 +105,8 @@ class EntryType(Component):
 class PoolEntryType(EntryType):
     """An entry type whose object lies in the pool and can be written to the device as it is.
 
+    The `span` of its payloads is 1 << order. No two objects that live at once have one payload.
+
     Attributes:
         object_bytes: compressed bytes of all its objects.
         resident_bytes: what a mapping of its own, not the allocator's, has in RAM.
@@ -100,8 +121,8 @@ class PoolEntryType(EntryType):
         return 0
 
     @abc.abstractmethod
-    def describe(self, payload: int) -> tuple[int, int]:
-        """The object's codec id and its length in bytes."""
+    def describe(self, payload: int) -> tuple[int, int, int]:
+        """The object's codec id, its folio order and its length in bytes."""
 
     @abc.abstractmethod
     def copy_into(self, payload: int, out: memoryview, at: int) -> None:
@@ -112,12 +133,41 @@ class PoolEntryType(EntryType):
         return None
 
     @abc.abstractmethod
-    def adopts(self, codec: int, length: int) -> bool:
+    def adopts(self, codec: int, order: int, length: int) -> bool:
         """Whether `adopt` takes an object like this."""
 
     @abc.abstractmethod
-    def adopt(self, slot: int, codec: int, data: bytes) -> int:
-        """Store bytes that are already compressed (promotion); the payload, or -1 if no room."""
+    def adopt(self, slot: int, codec: int, order: int, data: bytes) -> int:
+        """Store bytes that are already compressed (promotion); the payload, or -1 if no room.
+
+        `slot` is the folio's first.
+        """
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class CacheEntryType(EntryType):
+    """An entry type that holds pages uncompressed, in front of the pool: the swap cache.
+
+    `commit` is given the pages themselves, one or a folio, and takes their bytes from the budget.
+    The token of `fetch` is the pages as `bytes`. The `span` of its payloads is 1 << order. When
+    the same pages are committed right after a payload was released, they get the same payload.
+
+    Attributes:
+        pages: how many it holds.
+        resident_bytes: what its mapping has in RAM.
+    """
+
+    @property
+    @abc.abstractmethod
+    def pages(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def resident_bytes(self) -> int: ...
+
+    @abc.abstractmethod
+    def overwrite(self, payload: int, pages: memoryview) -> None:
+        """Other contents of the same length in place of what is there."""
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
@@ -128,8 +178,11 @@ class DeviceEntryType(EntryType):
     """How many bytes a device may have for `place` to have room for every offset."""
 
     @abc.abstractmethod
-    def place(self, offset: int, length: int) -> int:
-        """The payload for an object of `length` bytes at this byte offset of the device."""
+    def place(self, offset: int, length: int, order: int) -> int:
+        """The payload for an object of `length` bytes at this byte offset of the device.
+
+        `order` is the folio's; the `span` that is made of it may be a larger one.
+        """
 
     @abc.abstractmethod
     def locate(self, payload: int) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from coldpress.units import Size, format_size
 class Victim:
     """An object that is to be written, as it was when it was chosen.
 
-    `word` is the slot's whole table word, `codec` and `length` describe the compressed bytes,
-    `order` is the folio's (the object stands for 2**order pages), `sequence` its age.
+    `slot` is the first of the 2**order slots of its folio, `word` what the table has for those
+    that are still its own, `codec` and `length` describe the compressed bytes, `sequence` is its
+    age.
     """
 
     slot: int
@@ -61,10 +62,14 @@ class PackedBlock:
 
 @attrs.define
 class DeviceObject:
-    """An object on the device: where it is, and after `Packer.extract` its codec and bytes.
+    """An object on the device: where it is, and after `Packer.extract` what it is.
 
-    `offset` and `length` are of the device; `stamp` the low 32 bits of the block's sequence and
-    `check` what the packer had kept, both as the block stood when the object was looked up.
+    `slot` is one of its folio's; `offset` and `length` are of the device; `stamp` the low 32 bits
+    of the block's sequence and `check` what the packer had kept, both as the block stood when the
+    object was looked up. `extract` fills in `codec`, `order` and `data`.
+
+    `pages`: not zero, the whole block is read, which has so many; `others` are then the other
+    objects that are in it.
     """
 
     slot: int
@@ -73,8 +78,16 @@ class DeviceObject:
     stamp: int
     check: int = 0
     codec: int = 0
+    order: int = 0
     data: bytes = b""
     read_bytes: int = 0
+    pages: int = 0
+    others: list[DeviceObject] = attrs.field(factory=list)
+
+    @property
+    def first_slot(self) -> int:
+        """The first slot of its folio."""
+        return self.slot & -(1 << self.order)
 
 
 class Objects(Protocol):
@@ -147,6 +160,15 @@ class Packer(Component):
         default=Size(64 << 10), help="bytes written in one I/O, whole pages", validator=_block
     )
 
+    @property
+    def largest_folio(self) -> int:
+        """The most bytes of an object that is a folio's: half a block, or 0, no folios.
+
+        A larger one would leave the rest of its block empty too often.
+        """
+        half = self.block // 2
+        return half if self.keeps_compressed and self.fits(half) else 0
+
     @abc.abstractmethod
     def open(self, page_size: int) -> None:
         """Make ready for pages of `page_size` bytes."""
@@ -173,7 +195,7 @@ class Packer(Component):
 
     @abc.abstractmethod
     def extract(self, data: memoryview, wanted: DeviceObject) -> None:
-        """Check the bytes read from the object's place on, and fill in `codec` and `data`.
+        """Check the bytes read from the object's place on, and fill in what `wanted` lacks.
 
         Raises `BlockError` if anything is not as it was written.
         """

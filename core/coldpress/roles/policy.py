@@ -46,6 +46,15 @@ class Policy(Component):
         """The object left the pool, not as a victim. An unknown slot is no error."""
 
     @abc.abstractmethod
+    def rename(self, slot: int, new: int) -> None:
+        """The object known as `slot` is known as `new` from now on; an unknown `slot` is no error.
+
+        Its place in the order stays, and all that the policy knows of it.
+
+        Raises `ValueError` if both are known already.
+        """
+
+    @abc.abstractmethod
     def evict(self) -> int:
         """Take the coldest slot off and return it; -1 if there is none."""
 

@@ -15,7 +15,7 @@ _LARGEST = _REPEATED - 1
 
 @attrs.define(slots=False, eq=False, kw_only=True)
 class Filled(EntryType):
-    """Pages that repeat one 64-bit word, kept in the table word itself.
+    """Pages and folios that repeat one 64-bit word, kept in the table word itself.
 
     zswap's and zram's same-filled pages. Of the 64-bit values those fit that are below 2**59 or
     repeat 32 bits; a page filled with another is left to the next type.
@@ -23,6 +23,7 @@ class Filled(EntryType):
 
     name = "filled"
     counts_as = "same_filled_pages"
+    folios = True
 
     def open(self, context: EntryContext) -> None:
         self._page_size = context.page_size

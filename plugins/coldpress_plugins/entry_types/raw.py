@@ -61,15 +61,15 @@ class Raw(PoolEntryType):
     def close(self) -> None:
         self._pages.close()
 
-    def describe(self, payload: int) -> tuple[int, int]:
-        return STORED, self._page_size
+    def describe(self, payload: int) -> tuple[int, int, int]:
+        return STORED, 0, self._page_size
 
     def copy_into(self, payload: int, out: memoryview, at: int) -> None:
         start = payload * self._page_size
         out[at : at + self._page_size] = self._pages.view[start : start + self._page_size]
 
-    def adopts(self, codec: int, length: int) -> bool:
+    def adopts(self, codec: int, order: int, length: int) -> bool:
         return codec == STORED and length == self._page_size
 
-    def adopt(self, slot: int, codec: int, data: bytes) -> int:
+    def adopt(self, slot: int, codec: int, order: int, data: bytes) -> int:
         return self.commit(slot, data)

@@ -8,19 +8,27 @@ import attrs
 
 from coldpress import EntryContext, PoolEntryType, Zspage
 from coldpress.codecs import STORED
+from coldpress_plugins.entry_types.chain import Chain
 
-# payload: handle (32 bits) | length (17) | codec id (8)
+# payload: handle (32 bits) | length - 1 (16) | codec id (8) | folio order (3)
 _LENGTH = 32
-_CODEC = 49
+_CODEC = 48
+_ORDER = 56
 _HANDLE_MASK = (1 << 32) - 1
-_LENGTH_MASK = (1 << 17) - 1
+_LENGTH_MASK = (1 << 16) - 1
+_CODEC_MASK = (1 << 8) - 1
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
 class Zswap(PoolEntryType):
-    """Pages compressed into the pool; what does not shrink is left to the next type."""
+    """Pages and folios compressed into the pool; what does not shrink is left to the next type.
+
+    An object of more than a page is a chain of pieces. A folio whose object is larger than half a
+    block of the packer is left, too: its pages are then compressed one by one.
+    """
 
     name = "zswap"
+    folios = True
 
     def open(self, context: EntryContext) -> None:
         self._page_size = context.page_size
@@ -28,10 +36,10 @@ class Zswap(PoolEntryType):
         self._compress = context.codecs.compress
         self._allocator = context.allocator
         self._max_size = context.allocator.max_size
+        self._largest_folio = context.largest_folio
+        self._objects = Chain(context.allocator)
         self._alloc = context.allocator.alloc
         self._read = context.allocator.read
-        self._copy = context.allocator.copy_into
-        self._free = context.allocator.free
         self._bytes = 0
 
     @property
@@ -39,44 +47,67 @@ class Zswap(PoolEntryType):
         return self._bytes
 
     def prepare(self, page: memoryview) -> Any | None:
+        size = len(page)
+        if size > self._page_size:
+            return self._prepare_folio(page)
         data = self._compress(page)
         length = len(data)
-        return data if length <= self._max_size and length <= len(page) else None
+        return (data, 0) if length <= self._max_size and length <= size else None
+
+    def _prepare_folio(self, pages: memoryview) -> Any | None:
+        largest = min(self._largest_folio, len(pages))
+        if not largest:
+            return None
+        data = self._compress(pages)
+        order = (len(pages) // self._page_size).bit_length() - 1
+        return (data, order) if len(data) <= largest else None
 
     def commit(self, slot: int, prepared: Any) -> int:
-        return self._store(slot, self._codecs.current, prepared)
+        data, order = prepared
+        return self._store(slot, self._codecs.current, order, data)
 
-    def fetch(self, slot: int, payload: int) -> tuple[int, bytes]:
-        length = payload >> _LENGTH & _LENGTH_MASK
-        return payload >> _CODEC, self._read(payload & _HANDLE_MASK, length)
+    def fetch(self, slot: int, payload: int) -> tuple[int, bytes, int]:
+        length = (payload >> _LENGTH & _LENGTH_MASK) + 1
+        order = payload >> _ORDER
+        read = self._objects.read if order else self._read
+        data = read(payload & _HANDLE_MASK, length)
+        return payload >> _CODEC & _CODEC_MASK, data, self._page_size << order
 
-    def decode(self, token: tuple[int, bytes]) -> bytes:
-        codec, data = token
-        return self._codecs.decode(codec, data, self._page_size)
+    def decode(self, token: tuple[int, bytes, int]) -> bytes:
+        return self._codecs.decode(*token)
+
+    def span(self, payload: int) -> int:
+        return 1 << (payload >> _ORDER)
 
     def release(self, payload: int) -> None:
-        self._free(payload & _HANDLE_MASK)
-        self._bytes -= payload >> _LENGTH & _LENGTH_MASK
+        length = (payload >> _LENGTH & _LENGTH_MASK) + 1
+        self._objects.free(payload & _HANDLE_MASK, length)
+        self._bytes -= length
 
-    def describe(self, payload: int) -> tuple[int, int]:
-        return payload >> _CODEC, payload >> _LENGTH & _LENGTH_MASK
+    def describe(self, payload: int) -> tuple[int, int, int]:
+        length = (payload >> _LENGTH & _LENGTH_MASK) + 1
+        return payload >> _CODEC & _CODEC_MASK, payload >> _ORDER, length
 
     def copy_into(self, payload: int, out: memoryview, at: int) -> None:
-        self._copy(payload & _HANDLE_MASK, payload >> _LENGTH & _LENGTH_MASK, out, at)
+        length = (payload >> _LENGTH & _LENGTH_MASK) + 1
+        self._objects.copy_into(payload & _HANDLE_MASK, length, out, at)
 
     def zspage(self, payload: int) -> Zspage | None:
+        _, _, length = self.describe(payload)
+        if length > self._max_size:
+            return None  # its pieces lie in several
         return self._allocator.zspage(payload & _HANDLE_MASK)
 
-    def adopts(self, codec: int, length: int) -> bool:
-        return codec != STORED and length <= self._max_size
+    def adopts(self, codec: int, order: int, length: int) -> bool:
+        return codec != STORED and length <= (self._largest_folio if order else self._max_size)
 
-    def adopt(self, slot: int, codec: int, data: bytes) -> int:
-        return self._store(slot, codec, data)
+    def adopt(self, slot: int, codec: int, order: int, data: bytes) -> int:
+        return self._store(slot, codec, order, data)
 
-    def _store(self, slot: int, codec: int, data: bytes) -> int:
-        handle = self._alloc(data, slot)
+    def _store(self, slot: int, codec: int, order: int, data: bytes) -> int:
+        handle = self._objects.store(data, slot) if order else self._alloc(data, slot)
         if handle < 0:
             return -1
         length = len(data)
         self._bytes += length
-        return handle | length << _LENGTH | codec << _CODEC
+        return handle | length - 1 << _LENGTH | codec << _CODEC | order << _ORDER

@@ -25,7 +25,10 @@ class ZsmallocPacker(Bounce):
 
     def open(self, page_size: int) -> None:
         super().open(page_size)
-        self._cells = sorted({self._cell(length) for length in range(1, page_size + 1)})
+        largest = max(page_size, self.largest_folio)
+        # Each cell's longest object stands for all that need the same.
+        lengths = range(-RECORD_BYTES % _GRAIN, largest + _GRAIN, _GRAIN)
+        self._cells = sorted({self._cell(length) for length in lengths})
         self._groups = {cell: group for group, cell in enumerate(self._cells)}
 
     @property

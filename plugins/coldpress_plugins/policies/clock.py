@@ -34,6 +34,10 @@ class Clock(Policy):
     def remove(self, slot: int) -> None:
         self._list.remove(slot)
 
+    def rename(self, slot: int, new: int) -> None:
+        if self._list.rename(slot, new):
+            self._used[new] = self._used[slot]
+
     def evict(self) -> int:
         while (slot := self._list.tail()) >= 0:
             self._list.remove(slot)

@@ -28,6 +28,9 @@ class Lru(Policy):
     def remove(self, slot: int) -> None:
         self._list.remove(slot)
 
+    def rename(self, slot: int, new: int) -> None:
+        self._list.rename(slot, new)
+
     def evict(self) -> int:
         slot = self._list.tail()
         if slot >= 0:

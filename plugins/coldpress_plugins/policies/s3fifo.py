@@ -74,6 +74,13 @@ class S3Fifo(Policy):
                 self._leave_small(slot)
             self._list.remove(slot)
 
+    def rename(self, slot: int, new: int) -> None:
+        if self._list.rename(slot, new):
+            self._ghosts.remove(new)
+            self._state[new] = self._state[slot]
+            if slot == self._small_tail:
+                self._small_tail = new
+
     def evict(self) -> int:
         slot = self.coldest()
         if slot >= 0:

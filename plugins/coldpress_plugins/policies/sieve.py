@@ -42,6 +42,12 @@ class Sieve(Policy):
             self._hand = self._list.before(slot)
         self._list.remove(slot)
 
+    def rename(self, slot: int, new: int) -> None:
+        if self._list.rename(slot, new):
+            self._visited[new] = self._visited[slot]
+            if slot == self._hand:
+                self._hand = new
+
     def evict(self) -> int:
         slot = self.coldest()
         if slot >= 0:

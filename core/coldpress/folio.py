@@ -1,0 +1,31 @@
+"""Folios: 1, 2, 4, 8 or 16 pages that are stored, compressed and written as one."""
+
+from __future__ import annotations
+
+from coldpress.errors import FolioShape, PageLength
+
+MAX_ORDER = 4
+MAX_PAGES = 1 << MAX_ORDER
+"""The most pages of a folio."""
+
+MAX_BYTES = 64 << 10
+"""The most bytes of a folio that has more than one page."""
+
+
+def folio_pages(slot: int, size: int, page_size: int) -> int:
+    """How many pages a folio of `size` bytes at `slot` has.
+
+    Raises `PageLength` if they are no number of whole pages that a folio can have, `FolioShape` if
+    the slot is no multiple of that number.
+    """
+    if size == page_size:
+        return 1
+    pages, rest = divmod(size, page_size)
+    most = max(1, min(MAX_PAGES, MAX_BYTES // page_size))
+    if rest or pages & (pages - 1) or not 0 < pages <= most:
+        *fewer, last = (str(1 << order) for order in range(most.bit_length()))
+        counts = f"{', '.join(fewer)} or {last} pages" if fewer else "one page"
+        raise PageLength(f"expected {counts} of {page_size} bytes, not {size} bytes")
+    if slot % pages:
+        raise FolioShape(f"a folio of {pages} pages begins at a multiple of {pages}, not at {slot}")
+    return pages

@@ -1,0 +1,226 @@
+"""Pages out: looked up in one hold of the lock, read and decompressed without it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import attrs
+
+from coldpress.backpressure import Background, Inline
+from coldpress.block import BlockError
+from coldpress.blockstore import BlockStore
+from coldpress.entries import Entries
+from coldpress.errors import DeviceError, PipelineClosed, SlotEmpty
+from coldpress.locks import Gate
+from coldpress.promotion import Promotion
+from coldpress.roles.entry_type import EntryType
+from coldpress.roles.packer import DeviceObject
+from coldpress.table import TAG_BITS, TAG_MASK
+
+_WINDOW = 32  # slots looked up in one hold of the lock, their objects copied
+_ALONG = 8  # objects brought along by readahead in one hold of the lock
+
+
+@attrs.frozen
+class _Found:
+    """An object that some consecutive slots of a request share, `pages` of them."""
+
+    slot: int
+    pages: int
+    word: int
+    one: EntryType
+    token: Any
+
+
+class Loads:
+    """Loads pages from wherever they are.
+
+    Attributes: `refaults`, pages that the device served.
+
+    Notes: thread-safe. `reads` is how many reads of one `many` may be in flight.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        entries: Entries,
+        store: BlockStore,
+        promotion: Promotion,
+        backpressure: Inline | Background,
+        page_size: int,
+        reads: int,
+    ) -> None:
+        self.refaults = 0
+        self._gate = gate
+        self._entries = entries
+        self._store = store
+        self._promotion = promotion
+        self._backpressure = backpressure
+        self._page_size = page_size
+        self._reads = reads
+        # What readahead brings along must be looked up after it has come.
+        self._window = 1 if promotion.readahead else _WINDOW
+        self._readers: ThreadPoolExecutor | None = None
+        self._starting = threading.Lock()
+
+    def page(self, slot: int) -> bytes:
+        """The slot's page. Raises as `Pipeline.load` does."""
+        entries = self._entries
+        gate = self._gate
+        while True:
+            with gate.lock:
+                if gate.closed:
+                    gate.check()
+                word = entries.table.get(slot)
+                one = entries.types[word & TAG_MASK]
+                if one is None:
+                    raise SlotEmpty(slot)
+                token = one.fetch(slot, word >> TAG_BITS)
+                entries.touch(slot, word)
+            if word & TAG_MASK != entries.device_tag:
+                return self._cut(slot, 1, one.decode(token))
+            pages = self._from_device(_Found(slot, 1, word, one, token))
+            if pages is not None:
+                return self._cut(slot, 1, pages)
+
+    def many(self, slot: int, out: memoryview) -> None:
+        """Fill `out` with the pages of consecutive slots. Raises at the first that fails."""
+        size = self._page_size
+        stop = slot + len(out) // size
+        at = 0
+        while slot < stop:
+            found, empty = self._look_up(slot, min(stop - slot, self._window))
+            for one, pages in zip(found, self._contents(found), strict=True):
+                if isinstance(pages, Exception):
+                    raise pages
+                out[at : at + len(pages)] = pages
+                at += len(pages)
+                slot += one.pages
+            if empty is not None:
+                raise empty
+
+    def close(self) -> None:
+        """End the reading threads; called without the pipeline's lock."""
+        with self._starting:
+            if self._readers is not None:
+                self._readers.shutdown()
+
+    def _look_up(self, slot: int, count: int) -> tuple[list[_Found], SlotEmpty | None]:
+        """The objects of so many slots, up to the first that is empty."""
+        entries = self._entries
+        found: list[_Found] = []
+        stop = slot + count
+        with self._gate.entered():
+            while slot < stop:
+                word = entries.table.get(slot)
+                one = entries.types[word & TAG_MASK]
+                if one is None:
+                    return found, SlotEmpty(slot)
+                try:
+                    token = one.fetch(slot, word >> TAG_BITS)
+                except SlotEmpty as empty:
+                    return found, empty
+                entries.touch(slot, word)
+                pages = 1
+                if one.span(word >> TAG_BITS) > 1:
+                    end = min(stop, (slot | one.span(word >> TAG_BITS) - 1) + 1)
+                    while slot + pages < end and entries.table.get(slot + pages) == word:
+                        pages += 1
+                found.append(_Found(slot, pages, word, one, token))
+                slot += pages
+        return found, None
+
+    def _contents(self, found: Sequence[_Found]) -> Iterator[bytes | Exception]:
+        """The pages of each, in order, or why they can not be had."""
+        tag = self._entries.device_tag
+        far = [one for one in found if one.word & TAG_MASK == tag]
+        if len(far) < 2 or self._reads < 2:
+            yield from map(self._finished, found)
+            return
+        # Each thread gets a few at a time: a wake-up costs as much as a read.
+        share = -(-len(far) // self._reads)
+        parts = [far[first : first + share] for first in range(0, len(far), share)]
+        work = [self._submit(part) for part in parts]
+        read = (pages for part in work for pages in part.result())
+        for one in found:
+            yield next(read) if one.word & TAG_MASK == tag else self._finished(one)
+
+    def _finished(self, found: _Found) -> bytes | Exception:
+        try:
+            if found.word & TAG_MASK != self._entries.device_tag:
+                return self._cut(found.slot, found.pages, found.one.decode(found.token))
+            pages = self._from_device(found)
+            if pages is not None:
+                return self._cut(found.slot, found.pages, pages)
+            slots = range(found.slot, found.slot + found.pages)
+            return b"".join(map(self.page, slots))
+        except Exception as error:
+            return error
+
+    def _cut(self, slot: int, count: int, pages: bytes) -> bytes:
+        """So many pages from the slot on, of all that its object gave."""
+        size = self._page_size
+        if len(pages) == count * size:
+            return pages
+        first = slot % (len(pages) // size) * size
+        return pages[first : first + count * size]
+
+    def _from_device(self, found: _Found) -> bytes | None:
+        """All the object's pages; None if it changed while it was read: look it up again."""
+        token: DeviceObject = found.token
+        slot, word = found.slot, found.word
+        if self._promotion.reads_block(word):
+            token.pages = self._store.space.pages_of(token.offset)
+        try:
+            pages: bytes = found.one.decode(token)
+        except BlockError as error:
+            with self._gate.lock:
+                self._store.count_read(token)
+                # The block may have been freed and written again between the look at the word and
+                # the read. Only bytes that the present word points at can be damaged.
+                if self._entries.table.get(slot) == word and self._store.is_current(token):
+                    raise self._store.corrupt(token, error) from error
+            return None
+        except DeviceError:
+            if self._gate.closed:
+                raise PipelineClosed("the pipeline was closed during a load") from None
+            raise
+        commit = self._promotion.prepare(token, pages)
+        with self._gate.lock:
+            self._store.count_read(token)
+            self.refaults += found.pages
+            # The word alone may have come back: the slot stored anew, at the same place of a block
+            # that was written again meanwhile.
+            same = self._entries.table.get(slot) == word and self._store.is_current(token)
+            # A promotion never waits for room, nor takes it from a store that does.
+            if same and self._may_promote() and self._promotion.consider(slot, word, commit):
+                self._backpressure.promoted()
+        others = iter(token.others)
+        while (some := list(islice(others, _ALONG))) and self._bring_along(token, some):
+            pass
+        return pages
+
+    def _may_promote(self) -> bool:
+        return not self._gate.closed and not self._backpressure.crowded
+
+    def _bring_along(self, token: DeviceObject, some: Sequence[DeviceObject]) -> bool:
+        """Promote these objects of the same block; False if there is no sense in more."""
+        with self._gate.lock:
+            for other in some:
+                if not self._may_promote() or not self._store.is_current(token):
+                    return False
+                if not self._promotion.bring_along(other):
+                    return False
+            self._backpressure.promoted()
+        return True
+
+    def _submit(self, part: Sequence[_Found]) -> Future[list[bytes | Exception]]:
+        with self._starting:
+            self._gate.check()  # `close` shuts down what was started before it
+            if self._readers is None:
+                self._readers = ThreadPoolExecutor(self._reads, "coldpress-read")
+            return self._readers.submit(lambda: list(map(self._finished, part)))

@@ -1,0 +1,278 @@
+"""The swap cache: pages and folios as they were stored, in front of the pool.
+
+A page that is rewritten while it is there was never compressed. What was used longest ago leaves
+for the pool first, compressed by a thread in the background; a store that finds the cache full
+compresses something itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+import attrs
+
+from coldpress.backpressure import Background, Inline
+from coldpress.claims import Claim, Claims, commit_all
+from coldpress.entries import Entries
+from coldpress.errors import PipelineClosed, PluginError
+from coldpress.folio import MAX_PAGES
+from coldpress.locks import Gate, released
+from coldpress.roles.packer import Victim
+from coldpress.slotlist import SlotList
+from coldpress.table import TAG_BITS, TAG_MASK
+
+_LOW = 0.75  # of the cache's pages; the background thread begins above it
+_RETRY_SECONDS = 0.05  # after the pool had no room
+_MORE = 8  # times as many are compressed together if that many find no room
+
+
+@attrs.define
+class _Leaving:
+    """A cached folio on its way to the pool: as it was, and what entry types made of it."""
+
+    victim: Victim
+    pages: memoryview
+    claims: list[Claim] = attrs.field(factory=list)
+
+
+class CacheOrder:
+    """The slots of the cached folios, the one that was used last first."""
+
+    def __init__(self, slots: int) -> None:
+        self._list = SlotList(slots)
+
+    def insert(self, slot: int, warm: bool = False) -> None:
+        """A folio is in the cache."""
+        self._list.push_head(slot)
+
+    def touch(self, slot: int) -> None:
+        """It was used; one that is being compressed stays out."""
+        if self._list.remove(slot):
+            self._list.push_head(slot)
+
+    def remove(self, slot: int) -> None:
+        """It has left. An unknown slot is no error."""
+        self._list.remove(slot)
+
+    def rename(self, slot: int, new: int) -> None:
+        """The folio is known by another of its slots."""
+        self._list.rename(slot, new)
+
+    def restore(self, slot: int) -> None:
+        """It could not leave: it is the next again."""
+        self._list.push_tail(slot)
+
+    def coldest(self) -> int:
+        """The slot used longest ago, or -1."""
+        return self._list.tail()
+
+    def from_coldest(self) -> Iterator[int]:
+        """All slots, the one used longest ago first."""
+        return self._list.from_tail()
+
+
+class SwapCache:
+    """Holds up to `pages` pages, of which each has its room in the pool's limit.
+
+    Attributes: `rewrites`, pages that were overwritten here, and so not compressed.
+
+    Notes: every method but `takes` is called under the pipeline's lock, which is let go while
+    pages are compressed, unless writeback is synchronous.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        entries: Entries,
+        order: CacheOrder,
+        claims: Claims,
+        backpressure: Inline | Background,
+        pages: int,
+    ) -> None:
+        self.rewrites = 0
+        self._gate = gate
+        self._entries = entries
+        self._type = entries.cache_type
+        self._order = order
+        self._claims = claims
+        self._backpressure = backpressure
+        self._pages = pages
+        self._low = int(pages * _LOW)
+        self._work = threading.Condition(gate.lock)
+        self._left = threading.Condition(gate.lock)  # a folio is not being compressed any more
+        self._thread: threading.Thread | None = None
+        if pages and backpressure.unlocked:
+            self._thread = threading.Thread(target=self._run, name="coldpress-cache", daemon=True)
+            self._thread.start()
+
+    def takes(self, pages: int) -> bool:
+        """Whether a folio of so many pages can be here at all."""
+        return pages <= self._pages
+
+    def has_place(self, pages: int) -> bool:
+        """Whether it can be now."""
+        return self._type.pages + pages <= self._pages
+
+    def rewrite(self, slot: int, data: memoryview, pages: int) -> bool:
+        """Overwrite a folio that is here and has all of these slots; False if there is none."""
+        entries = self._entries
+        word = entries.table.get(slot)
+        if word & TAG_MASK != entries.cache_tag:
+            return False
+        payload = word >> TAG_BITS
+        if self._type.span(payload) != pages or len(entries.members(slot, word)) != pages:
+            return False
+        self._type.overwrite(payload, data)
+        entries.changed(slot, word)  # what is being made of the former contents is not wanted
+        self._order.remove(slot)
+        self._order.insert(slot)
+        self.rewrites += pages
+        return True
+
+    def stored(self) -> None:
+        """Something was stored: wake the thread if it is time."""
+        if self._type.pages > self._low:
+            self._work.notify()
+
+    def shrink(self, count: int = 1) -> bool:
+        """Compress what was used longest ago, without waiting for room; False if it has none."""
+        slots = list(islice(self._order.from_coldest(), count))
+        return bool(slots) and self._bring(slots, wait=False)
+
+    def squeeze(self) -> bool:
+        """`shrink`, by as many as it takes: the room of a few may be too little for a zspage."""
+        count = 1
+        while not self.shrink(count):
+            if count >= self._type.pages:
+                return False
+            count *= _MORE
+        return True
+
+    def drain(self) -> bool:
+        """Bring all that is here now to the pool; False if there is no room for it.
+
+        What is stored meanwhile may stay.
+        """
+        entries = self._entries
+        here = [(slot, entries.table.get(slot)) for slot in self._order.from_coldest()]
+        here += [(one.slot, one.word) for one in entries.staged if self._is_here(one.word)]
+        for slot, word in here:
+            # A folio may leave page by page. What is there after as many turns is newer.
+            for _ in range(MAX_PAGES):
+                while entries.is_leaving(slot, word):  # if that fails, it is back where it was
+                    self._left.wait()
+                    self._gate.check()
+                members = entries.members(slot, word)
+                if not members:
+                    break
+                if not self._bring([members[0]], wait=True):
+                    return False
+        return True
+
+    def close(self) -> None:
+        """End the thread; the gate is closed, and the lock is let go until it has ended."""
+        self._work.notify_all()
+        self._left.notify_all()
+        if self._thread is not None:
+            with released(self._gate.lock):
+                self._thread.join()
+
+    def _is_here(self, word: int) -> bool:
+        return word & TAG_MASK == self._entries.cache_tag
+
+    def _bring(self, slots: Sequence[int], *, wait: bool) -> bool:
+        """Bring these, which are in order, to the pool; False if there is no room: they stay."""
+        backpressure = self._backpressure
+        leaving = [self._take(slot) for slot in slots]
+        try:
+            with released(self._gate.lock, backpressure.unlocked):
+                for one in leaving:
+                    one.claims = self._claims.folio(one.victim.slot, one.pages)
+            self._gate.check()
+            exchange = partial(self._exchange, leaving)
+            done = exchange()
+            if done < 0 and wait:
+                done = backpressure.wait_for_room(exchange)
+            if done >= 0:
+                backpressure.given_back()
+            return done >= 0
+        finally:
+            for one in reversed(leaving):
+                members = self._entries.unstage(one.victim)
+                if members:
+                    self._order.restore(members[0])
+            self._left.notify_all()
+
+    def _take(self, slot: int) -> _Leaving:
+        """Take a folio out of its order, and copy it."""
+        word = self._entries.table.get(slot)
+        span = self._type.span(word >> TAG_BITS)
+        victim = Victim(slot & -span, word, 0, span.bit_length() - 1, 0, 0)
+        self._order.remove(slot)
+        self._entries.stage(victim)
+        return _Leaving(victim, memoryview(self._type.fetch(slot, word >> TAG_BITS)))
+
+    def _exchange(self, leaving: Sequence[_Leaving]) -> int:
+        """Put into the pool what was compressed and is still good; -1 if there is no room for all.
+
+        Their room goes to what was made of them. Else a full pool could not even shrink.
+        """
+        good = [one for one in leaving if self._entries.is_staged(one.victim)]
+        wanted = [self._wanted(one) for one in good]
+        for one in good:
+            self._type.release(one.victim.word >> TAG_BITS)
+        done = -1
+        try:
+            done = commit_all([claim for claims in wanted for claim in claims])
+        finally:
+            if done < 0:
+                self._put_back(good)
+        if done < 0:
+            return 0 if sum(map(self._one_by_one, good)) else -1
+        for one, claims in zip(good, wanted, strict=True):
+            for claim in claims:
+                slots = self._members(one) if claim.pages > 1 else [claim.slot]
+                self._entries.compressed(slots, one.victim.word, claim.tag, claim.payload)
+        return 0
+
+    def _one_by_one(self, one: _Leaving) -> int:
+        """Bring those pages of a folio for which there is room, if it is not one object.
+
+        Returns how many. Others stay, with the folio's room.
+        """
+        claims = self._wanted(one) if len(one.claims) > 1 else []
+        for number, claim in enumerate(claims):
+            if commit_all([claim]) < 0:
+                return number
+            self._entries.compressed([claim.slot], one.victim.word, claim.tag, claim.payload)
+        if claims:
+            self._type.release(one.victim.word >> TAG_BITS)
+        return len(claims)
+
+    def _wanted(self, one: _Leaving) -> list[Claim]:
+        """The claims of the slots that are still the folio's."""
+        members = self._members(one)
+        return [claim for claim in one.claims if claim.pages > 1 or claim.slot in members]
+
+    def _members(self, one: _Leaving) -> Sequence[int]:
+        return self._entries.members(one.victim.slot, one.victim.word)
+
+    def _put_back(self, good: Sequence[_Leaving]) -> None:
+        # In reverse, so that each finds its own place, given back last, on top.
+        for one in reversed(good):
+            if self._type.commit(one.victim.slot, one.pages) != one.victim.word >> TAG_BITS:
+                raise PluginError(f"entry type {self._type.name!r} lost a place it had given back")
+
+    def _run(self) -> None:
+        with self._gate.lock, contextlib.suppress(PipelineClosed):
+            while True:
+                self._gate.check()
+                slot = self._order.coldest()
+                if slot < 0 or self._type.pages <= self._low:
+                    self._work.wait()
+                elif not self._bring([slot], wait=True):
+                    self._work.wait(_RETRY_SECONDS)

@@ -1,0 +1,356 @@
+"""Folios: several pages stored as one, changed one by one, and never half."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pages import PAGE, page
+from stress import run_threads
+
+import coldpress
+from coldpress import ConfigError, DeviceError, Pipeline, PoolBudget, PoolFull, SlotEmpty
+from coldpress.config import load_config
+from coldpress.folio import folio_pages
+from coldpress_plugins.allocators.zbud import Zbud
+from coldpress_plugins.allocators.zsmalloc import Zsmalloc
+from coldpress_plugins.entry_types.chain import Chain
+
+ORDERS = (1, 2, 3, 4)
+
+
+def folio(slot: int, version: int, pages: int, kind: str = "text") -> dict[int, bytes]:
+    """The folio's pages by their slots; `text` shrinks to about a fifth, `noise` not at all."""
+    return {s: page(kind, s, version) for s in range(slot, slot + pages)}
+
+
+def store(pipeline: Pipeline, model: dict[int, bytes], pages: dict[int, bytes]) -> None:
+    pipeline.store(min(pages), b"".join(pages.values()))
+    model.update(pages)
+
+
+def assert_holds(pipeline: Pipeline, model: dict[int, bytes], slots: int) -> None:
+    for slot in range(slots):
+        if slot in model:
+            assert pipeline.load(slot) == model[slot]
+        else:
+            with pytest.raises(SlotEmpty):
+                pipeline.load(slot)
+
+
+def shape(**tables: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "slots": 4096,
+        "compressor": {"use": "lz4"},
+        "allocator": {"use": "zsmalloc", "limit": "1MiB"},
+        "packer": {"use": "bounce", "block": "64KiB"},
+        "device": {"use": "memory", "size": "32MiB"},
+        "writeback": {"promote": "first"},
+    }
+    for name, table in tables.items():
+        described[name] = {**described.get(name, {}), **table}
+    return described
+
+
+@pytest.fixture
+def inline() -> Pipeline:
+    return Pipeline(load_config(shape()), synchronous=True)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_folio_is_one_object(pipeline: Pipeline, order: int) -> None:
+    pages, model = 1 << order, dict[int, bytes]()
+    store(pipeline, model, folio(2 * pages, 1, pages))
+    stats = pipeline.stats()
+    assert stats.stored_pages == pages
+    # What does not shrink at all may still be one object, but not one of more than half a block.
+    alone = pipeline.config.names["compressor"] == "none" and pages == 16
+    assert len(pipeline.config.policy) == (pages if alone else 1)
+    assert_holds(pipeline, model, 4 * pages)
+    whole = bytearray(pages * PAGE)
+    pipeline.load_many(2 * pages, whole)
+    assert bytes(whole) == b"".join(model.values())
+
+
+def test_compressed_together_pages_take_less_than_alone(inline: Pipeline) -> None:
+    with inline as pipeline:
+        model: dict[int, bytes] = {}
+        store(pipeline, model, folio(0, 1, 16))
+        together = pipeline.stats().compressed_bytes
+        pipeline.store_many(0, b"".join(model.values()))
+        assert together < 0.9 * pipeline.stats().compressed_bytes
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_each_page_changes_alone(pipeline: Pipeline, order: int) -> None:
+    pages, model = 1 << order, dict[int, bytes]()
+    for changed in range(pages):
+        store(pipeline, model, folio(0, 1, pages))
+        if changed % 2:
+            pipeline.invalidate(changed)
+            del model[changed]
+        else:
+            store(pipeline, model, folio(changed, 2, 1, "mixed"))
+        assert_holds(pipeline, model, pages)
+        assert pipeline.stats().stored_pages == len(model)
+    for slot in range(pages):
+        pipeline.invalidate(slot)
+    assert pipeline.stats().stored_pages == 0
+    assert pipeline.stats().compressed_bytes == 0
+    assert pipeline.config.allocator.objects == 0
+
+
+def test_a_folio_over_parts_of_others(pipeline: Pipeline) -> None:
+    model: dict[int, bytes] = {}
+    store(pipeline, model, folio(0, 1, 16))
+    store(pipeline, model, folio(16, 2, 16))
+    store(pipeline, model, folio(12, 3, 4))
+    store(pipeline, model, folio(16, 4, 2))
+    store(pipeline, model, folio(24, 5, 8, "noise"))
+    assert_holds(pipeline, model, 40)
+    store(pipeline, model, folio(0, 6, 16, "mixed"))
+    store(pipeline, model, folio(16, 7, 16))
+    assert_holds(pipeline, model, 40)
+
+
+@pytest.mark.parametrize("kind", ["zero", "text", "mixed", "noise"])
+def test_folios_go_to_the_device_and_come_back(pipeline: Pipeline, kind: str) -> None:
+    model: dict[int, bytes] = {}
+    count = 12 if kind == "zero" else 48
+    for number in range(count):
+        store(pipeline, model, folio(16 * number, 1, 16, kind))
+    if kind in ("mixed", "noise"):
+        assert pipeline.stats().written_back_pages > 0
+    for number in range(0, count, 3):
+        store(pipeline, model, folio(16 * number + 5, 2, 1, "mixed"))
+    assert_holds(pipeline, model, 16 * count)
+    assert pipeline.stats().pool_bytes_peak <= pipeline.stats().pool_limit
+
+
+def test_a_folio_on_the_device_is_read_once_for_all_its_pages(inline: Pipeline) -> None:
+    with inline as pipeline:
+        model: dict[int, bytes] = {}
+        for number in range(120):
+            store(pipeline, model, folio(16 * number, 1, 16))
+        stats = pipeline.stats()
+        assert stats.written_back_pages % 16 == 0
+        assert stats.written_back_pages > 400
+        out = bytearray(16 * PAGE)
+        pipeline.load_many(0, out)
+        assert bytes(out) == b"".join(model[s] for s in range(16))
+        after = pipeline.stats()
+        assert (after.device_reads - stats.device_reads, after.refaults) == (1, 16)
+        assert after.promoted_pages == 16
+        assert pipeline.load(7) == model[7]  # from the pool now
+        assert pipeline.stats().refaults == 16
+
+
+def test_a_folio_that_does_not_shrink_by_half_a_block_is_stored_page_by_page() -> None:
+    with Pipeline(load_config(shape(packer={"block": "16KiB"})), synchronous=True) as pipeline:
+        model: dict[int, bytes] = {}
+        store(pipeline, model, folio(0, 1, 16, "mixed"))
+        assert pipeline.config.allocator.objects > 8
+        store(pipeline, model, folio(16, 1, 16, "noise"))
+        assert pipeline.stats().incompressible_pages == 16
+        store(pipeline, model, dict.fromkeys(range(32, 48), bytes(PAGE)))
+        assert pipeline.stats().same_filled_pages == 16
+        pages = folio(48, 1, 16, "noise") | dict.fromkeys(range(50, 56), bytes(PAGE))
+        store(pipeline, model, dict(sorted(pages.items())))
+        assert pipeline.stats().same_filled_pages == 22
+        assert_holds(pipeline, model, 70)
+
+
+def test_the_page_packer_knows_no_folios() -> None:
+    with Pipeline(load_config(shape(packer={"use": "page", "block": "4KiB"}))) as pipeline:
+        model: dict[int, bytes] = {}
+        for number in range(60):
+            store(pipeline, model, folio(16 * number, 1, 16, "mixed"))
+        assert_holds(pipeline, model, 960)
+        stats = pipeline.stats()
+        assert stats.writeback_decompressions >= stats.written_back_pages > 0
+
+
+@pytest.mark.parametrize("kind", ["text", "noise"])
+@pytest.mark.parametrize("synchronous", [True, False], ids=["inline", "background"])
+def test_a_failed_folio_leaves_every_old_page(kind: str, synchronous: bool) -> None:
+    config = load_config(shape(allocator={"limit": "256KiB"}, device={"size": "1MiB"}))
+    with Pipeline(config, synchronous=synchronous) as pipeline:
+        model: dict[int, bytes] = {}
+        for slot in range(16):
+            store(pipeline, model, folio(slot, 1, 1, "mixed"))
+
+        def fail(offset: int, data: coldpress.Buffer) -> None:
+            raise DeviceError("out of order")
+
+        pipeline.config.device.write = fail  # type: ignore[method-assign]
+        with pytest.raises(PoolFull, match="out of order"):
+            for slot in range(16, 4000):
+                store(pipeline, model, folio(slot, 1, 1, "noise"))
+        failed = 0
+        for slot in (0, 16, 0):
+            try:
+                store(pipeline, model, folio(slot, 9, 16, kind))
+            except PoolFull:
+                failed += 1
+            assert_holds(pipeline, model, max(model) + 1)
+        assert failed > 0
+
+
+def test_a_slot_range_that_ends_inside_a_folio_s_window() -> None:
+    with Pipeline(load_config({**shape(), "slots": 21})) as pipeline:
+        model: dict[int, bytes] = {}
+        store(pipeline, model, folio(16, 1, 4))
+        store(pipeline, model, folio(20, 1, 1))
+        pipeline.sync()
+        with pytest.raises(coldpress.SlotRange):
+            pipeline.store(16, bytes(16 * PAGE))
+        assert pipeline.load(19) == model[19]
+        pipeline.invalidate(16)
+        assert pipeline.load(17) == model[17]
+
+
+def test_larger_pages_make_smaller_orders() -> None:
+    assert folio_pages(8, 64 << 10, 16 << 10) == 4
+    assert folio_pages(8, 64 << 10, 64 << 10) == 1
+    with pytest.raises(coldpress.PageLength, match="1, 2 or 4 pages of 16384 bytes"):
+        folio_pages(8, 128 << 10, 16 << 10)
+    with pytest.raises(coldpress.PageLength, match="one page of 65536 bytes"):
+        folio_pages(8, 128 << 10, 64 << 10)
+
+
+def test_a_changed_page_of_a_folio_in_flight_is_not_overwritten() -> None:
+    # Writeback begins well below the limit, so that no store waits for what is held up here.
+    tables = {"writeback": {"high": "50%", "accept": "40%"}, "allocator": {"limit": "4MiB"}}
+    with Pipeline(load_config(shape(**tables))) as pipeline:
+        model: dict[int, bytes] = {}
+        begun, go = threading.Event(), threading.Event()
+        write = pipeline.config.device.write
+
+        def held(offset: int, data: coldpress.Buffer) -> None:
+            begun.set()
+            assert go.wait(60)
+            write(offset, data)
+
+        pipeline.config.device.write = held  # type: ignore[method-assign]
+        fill = iter(range(200))
+        while not begun.is_set():
+            store(pipeline, model, folio(16 * next(fill), 1, 16))
+        # The first folios are in the block that is being written now.
+        store(pipeline, model, folio(0, 2, 1, "mixed"))  # by whose slot the policy knows it
+        store(pipeline, model, folio(16 + 3, 2, 1, "mixed"))
+        for slot in range(32, 48):
+            store(pipeline, model, folio(slot, 2, 1, "mixed"))
+        go.set()
+        pipeline.sync()
+        assert_holds(pipeline, model, 200)
+
+
+def test_sync_takes_a_folio_that_changed_its_first_page_meanwhile(inline: Pipeline) -> None:
+    with inline as pipeline:
+        model: dict[int, bytes] = {}
+        for number in range(8):
+            store(pipeline, model, folio(16 * number, 1, 16))
+        write, changed = pipeline.config.device.write, []
+
+        def change(offset: int, data: coldpress.Buffer) -> None:
+            write(offset, data)
+            if not changed:  # as another thread would, while this one waits for the device
+                changed.append(1)
+                for slot in range(0, 128, 16):
+                    with pipeline._gate.lock if pipeline._backpressure.unlocked else _nothing():
+                        pipeline._entries.empty(slot)
+                    model.pop(slot)
+
+        pipeline.config.device.write = change  # type: ignore[method-assign]
+        pipeline.sync()
+        with pipeline._gate.lock:
+            assert not list(pipeline._entries.dirty())
+        assert_holds(pipeline, model, 128)
+
+
+class _nothing:  # noqa: N801
+    def __enter__(self) -> None: ...
+    def __exit__(self, *args: object) -> None: ...
+
+
+def test_threads_on_the_same_folios(start: Callable[..., Pipeline]) -> None:
+    """Each thread has one page of every folio; all of them store whole folios now and then."""
+    with start(limit="256KiB", writeback={"promote": "first"}) as pipeline:
+        lock = threading.Lock()
+        wrong: list[str] = []
+
+        def work(number: int) -> None:
+            held: dict[int, int] = {}
+            for version in range(1, 120):
+                for base in range(0, 24 * 16, 16):
+                    slot = base + number
+                    if version % 20 == number * 5:
+                        with lock:  # a whole folio changes others' pages too: in their stead
+                            whole = folio(base, version << 8 | number, 16, "mixed")
+                            first = {s: whole[s] for s in range(base + 8, base + 16)}
+                            pipeline.store(base + 8, b"".join(first.values()))
+                    if version % 3 == 0:
+                        pipeline.store(slot, page("mixed", slot, version))
+                        held[slot] = version
+                    elif slot in held and pipeline.load(slot) != page("mixed", slot, held[slot]):
+                        wrong.append(f"slot {slot}")
+
+        run_threads(work)
+        assert not wrong
+
+
+@pytest.mark.parametrize("kind", [Zsmalloc, Zbud])
+@given(data=st.data())
+def test_a_chain_gives_back_what_it_took(kind: Any, data: st.DataObject) -> None:
+    allocator = kind(limit=1 << 20)
+    allocator.open(PoolBudget(1 << 20), PAGE)
+    chain = Chain(allocator)
+    held: dict[int, bytes] = {}
+    lengths = st.one_of(
+        st.integers(1, 32 << 10), st.sampled_from([4091, 4092, 4095, 4096, 4097, 8184, 8188, 8192])
+    )
+    for length in data.draw(st.lists(lengths, min_size=1, max_size=30)):
+        content = (length.to_bytes(4, "little") * (length // 4 + 1))[:length]
+        handle = chain.store(content, 7)
+        if handle < 0:
+            continue
+        assert handle not in held
+        held[handle] = content
+        if len(held) > 4 and data.draw(st.booleans()):
+            gone = data.draw(st.sampled_from(sorted(held)))
+            chain.free(gone, len(held.pop(gone)))
+        allocator.compact()
+        for one, expected in held.items():
+            assert chain.read(one, len(expected)) == expected
+            out = bytearray(b"\xaa" * (len(expected) + 20))
+            chain.copy_into(one, len(expected), memoryview(out), 10)
+            assert out == b"\xaa" * 10 + expected + b"\xaa" * 10
+    for handle, content in held.items():
+        chain.free(handle, len(content))
+    assert allocator.objects == 0
+    assert allocator.pool_bytes == 0
+    allocator.close()
+
+
+def test_a_chain_without_room_changes_nothing() -> None:
+    allocator = Zsmalloc(limit=64 << 10)
+    allocator.open(PoolBudget(64 << 10), PAGE)
+    chain = Chain(allocator)
+    stored = 0
+    while chain.store(bytes(range(256)) * 80, 0) >= 0:
+        stored += 1
+    before = allocator.objects, allocator.pool_bytes
+    assert stored > 1
+    assert chain.store(bytes(20 << 10), 0) == -1
+    assert (allocator.objects, allocator.pool_bytes) == before
+
+
+def test_blocks_too_small_for_a_folio_s_half_take_none() -> None:
+    config = load_config(shape(packer={"use": "aligned", "block": "12KiB"}))
+    assert config.packer.fits(config.packer.largest_folio)
+    with pytest.raises(ConfigError):
+        load_config(shape(packer={"use": "aligned", "block": "8KiB"}))

@@ -1,0 +1,345 @@
+"""The swap cache: what is rewritten while it is hot is not compressed, and nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pages import PAGE, page
+from stress import shape, slow_writes, stamped_page, stress
+
+import coldpress
+from coldpress import DeviceError, Pipeline, PipelineClosed, PoolFull
+from coldpress.config import load_config
+
+PAGES = 64
+
+
+def described(**tables: Any) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "slots": 4096,
+        "compressor": {"use": "lz4"},
+        "allocator": {"use": "zsmalloc", "limit": "1MiB"},
+        "packer": {"use": "bounce", "block": "64KiB"},
+        "device": {"use": "memory", "size": "32MiB"},
+        "cache": {"pages": PAGES},
+    }
+    for name, table in tables.items():
+        config[name] = {**config.get(name, {}), **table}
+    return config
+
+
+def opened(synchronous: bool, **tables: Any) -> Pipeline:
+    return Pipeline(load_config(described(**tables)), synchronous=synchronous)
+
+
+either = pytest.mark.parametrize("synchronous", [True, False], ids=["inline", "background"])
+
+
+class Compressions:
+    """Counts a compressor's calls, and may hold them up."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.count = 0
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.go.set()
+        entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+        compress = entry._compress  # type: ignore[attr-defined]
+
+        def counted(data: coldpress.Buffer) -> bytes:
+            self.count += 1
+            self.begun.set()
+            assert self.go.wait(60)
+            result: bytes = compress(data)
+            return result
+
+        entry._compress = counted  # type: ignore[attr-defined]
+
+
+@either
+def test_a_page_rewritten_while_hot_is_not_compressed_each_time(synchronous: bool) -> None:
+    with opened(synchronous) as pipeline:
+        compressions = Compressions(pipeline)
+        for version in range(100):
+            for slot in range(8):
+                pipeline.store(slot, page("text", slot, version))
+        assert compressions.count == 0
+        stats = pipeline.stats()
+        assert stats.cached_pages == stats.stored_pages == 8
+        assert stats.cached_rewrites == 99 * 8
+        assert stats.pool_bytes == 8 * PAGE
+        assert pipeline.pool_resident_bytes() == 8 * PAGE
+        for slot in range(8):
+            assert pipeline.load(slot) == page("text", slot, 99)
+
+
+@either
+def test_never_more_pages_than_asked_for(synchronous: bool) -> None:
+    with opened(synchronous) as pipeline:
+        for slot in range(400):
+            pipeline.store(slot, page("text", slot, 0))
+            assert pipeline.stats().cached_pages <= PAGES
+        for slot in range(400):
+            assert pipeline.load(slot) == page("text", slot, 0)
+        assert pipeline.stats().cached_pages > 0
+
+
+def test_the_thread_behind_it_keeps_places_free() -> None:
+    with opened(False) as pipeline:
+        for slot in range(PAGES):
+            pipeline.store(slot, page("text", slot, 0))
+        deadline = time.monotonic() + 30
+        while pipeline.stats().cached_pages > PAGES * 3 // 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # What was stored first went first.
+        entries = pipeline._entries
+        cached = [s for s in range(PAGES) if entries.table.get(s) & 15 == entries.cache_tag]
+        assert cached == list(range(PAGES - len(cached), PAGES))
+
+
+def test_what_is_used_stays() -> None:
+    with opened(True) as pipeline:
+        for slot in range(300):
+            pipeline.store(slot, page("text", slot, 0))
+            assert pipeline.load(0) == page("text", 0, 0)
+        entries = pipeline._entries
+        assert entries.table.get(0) & 15 == entries.cache_tag
+
+
+@either
+def test_pages_that_need_no_room_do_not_enter_it(synchronous: bool) -> None:
+    with opened(synchronous) as pipeline:
+        pipeline.store(0, page("text", 0, 0))
+        pipeline.store(0, bytes(PAGE))
+        assert pipeline.stats().cached_pages == 0
+        assert pipeline.stats().pool_bytes == 0
+        assert pipeline.load(0) == bytes(PAGE)
+        pipeline.store(0, page("text", 0, 1))
+        pipeline.invalidate(0)
+        assert pipeline.stats().pool_bytes == 0
+
+
+@either
+def test_folios_are_cached_and_compressed_whole(synchronous: bool) -> None:
+    with opened(synchronous) as pipeline:
+        compressions = Compressions(pipeline)
+        model: dict[int, bytes] = {}
+        for base in range(0, 16 * 20, 16):
+            pages = {slot: page("text", slot, 1) for slot in range(base, base + 16)}
+            pipeline.store(base, b"".join(pages.values()))
+            model |= pages
+            model[base] = page("mixed", base, 2)  # the folio is known by its second slot now
+            pipeline.store(base, model[base])
+            pipeline.invalidate(base + 9)
+            del model[base + 9]
+        pipeline.sync()
+        assert pipeline.stats().cached_pages == 0
+        assert compressions.count <= 2 * 20
+        for slot, data in model.items():
+            assert pipeline.load(slot) == data
+        assert pipeline.stats().stored_pages == len(model)
+
+
+@either
+def test_sync_drains_it(synchronous: bool) -> None:
+    with opened(synchronous) as pipeline:
+        for slot in range(40):
+            pipeline.store(slot, page("mixed", slot, 0))
+        pipeline.sync()
+        stats = pipeline.stats()
+        assert stats.cached_pages == 0
+        assert stats.payload_bytes == stats.compressed_bytes == stats.live_bytes
+        for slot in range(40):
+            assert pipeline.load(slot) == page("mixed", slot, 0)
+
+
+def test_sync_waits_for_what_others_are_compressing() -> None:
+    with opened(False) as pipeline:
+        compressions = Compressions(pipeline)
+        compressions.go.clear()
+        for slot in range(PAGES):
+            pipeline.store(slot, page("text", slot, 0))
+        assert compressions.begun.wait(60)
+        done = threading.Event()
+
+        def sync() -> None:
+            pipeline.sync()
+            done.set()
+
+        thread = threading.Thread(target=sync)
+        thread.start()
+        assert not done.wait(0.2)
+        compressions.go.set()
+        thread.join()
+        assert pipeline.stats().live_bytes == pipeline.stats().compressed_bytes > 0
+
+
+def test_a_page_rewritten_while_it_is_compressed_keeps_its_new_contents() -> None:
+    with opened(False) as pipeline:
+        compressions = Compressions(pipeline)
+        compressions.go.clear()
+        for slot in range(PAGES):
+            pipeline.store(slot, page("text", slot, 0))
+        assert compressions.begun.wait(60)  # that of slot 0
+        pipeline.store(0, page("text", 0, 1))
+        pipeline.store(1, page("text", 1, 1))
+        compressions.go.set()
+        pipeline.sync()
+        for slot in range(PAGES):
+            assert pipeline.load(slot) == page("text", slot, int(slot < 2))
+
+
+def test_a_store_that_finds_no_place_is_compressed_at_once() -> None:
+    with opened(False, cache={"pages": 1}) as pipeline:
+        compressions = Compressions(pipeline)
+        compressions.go.clear()
+        pipeline.store(0, page("text", 0, 0))
+        assert compressions.begun.wait(60)  # the only place is of a page on its way
+        compressions.go.set()
+        pipeline.store(1, page("text", 1, 0))
+        assert pipeline.load(0) == page("text", 0, 0)
+        assert pipeline.load(1) == page("text", 1, 0)
+
+
+@either
+def test_with_nowhere_to_go_all_room_is_used_before_a_store_is_refused(synchronous: bool) -> None:
+    with opened(synchronous) as pipeline:
+
+        def fail(offset: int, data: coldpress.Buffer) -> None:
+            raise DeviceError("out of order")
+
+        pipeline.config.device.write = fail  # type: ignore[method-assign]
+        stored = 0
+        with pytest.raises(PoolFull, match="out of order"):
+            for slot in range(4096):
+                pipeline.store(slot, stamped_page(slot, 0))
+                stored += 1
+        stats = pipeline.stats()
+        assert stats.stored_pages == stored
+        # Not a pool of uncompressed pages: what had not been compressed for want of need is now.
+        assert stats.compressed_bytes > 0.75 * stats.pool_limit
+        with pytest.raises((PoolFull, DeviceError)):
+            pipeline.sync()
+        for slot in range(stored):
+            assert pipeline.load(slot) == stamped_page(slot, 0)
+
+
+def test_a_compressor_s_fault_loses_nothing() -> None:
+    with opened(True) as pipeline:
+        entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+        compress = entry._compress  # type: ignore[attr-defined]
+
+        def broken(data: coldpress.Buffer) -> bytes:
+            raise RuntimeError("a codec's fault")
+
+        entry._compress = broken  # type: ignore[attr-defined]
+        for slot in range(PAGES):
+            pipeline.store(slot, page("text", slot, 0))
+        with pytest.raises(RuntimeError, match="a codec's fault"):
+            pipeline.store(PAGES, page("text", PAGES, 0))
+        for slot in range(PAGES):
+            assert pipeline.load(slot) == page("text", slot, 0)
+        entry._compress = compress  # type: ignore[attr-defined]
+        pipeline.store(PAGES, page("text", PAGES, 0))
+        assert pipeline.load(PAGES) == page("text", PAGES, 0)
+
+
+def test_a_fault_while_committing_puts_the_pages_back() -> None:
+    with opened(True) as pipeline:
+        entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+        alloc = entry._alloc  # type: ignore[attr-defined]
+
+        def broken(data: bytes, owner: int) -> int:
+            raise RuntimeError("an allocator's fault")
+
+        for slot in range(PAGES):
+            pipeline.store(slot, page("text", slot, 0))
+        entry._alloc = broken  # type: ignore[attr-defined]
+        with pytest.raises(RuntimeError, match="an allocator's fault"):
+            pipeline.store(PAGES, page("text", PAGES, 0))
+        entry._alloc = alloc  # type: ignore[attr-defined]
+        for slot in range(PAGES):
+            assert pipeline.load(slot) == page("text", slot, 0)
+        pipeline.sync()
+        assert pipeline.stats().cached_pages == 0
+
+
+def test_close_ends_a_sync_that_waits_for_the_cache() -> None:
+    pipeline = opened(False)
+    slow_writes(pipeline, 0.05)
+    for slot in range(2000):
+        pipeline.store(slot, page("noise", slot, 0))
+    caught: list[BaseException] = []
+
+    def store() -> None:
+        try:
+            for slot in range(2000, 4000):
+                pipeline.store(slot, page("noise", slot, 0))
+                pipeline.sync()
+        except BaseException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=store)
+    thread.start()
+    time.sleep(0.3)
+    pipeline.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert [type(error) for error in caught] == [PipelineClosed]
+
+
+def test_threads_race_with_the_cache() -> None:
+    slots = 4000
+    config = load_config(shape(slots, cache={"pages": 60}))
+    with Pipeline(config) as pipeline:
+        slow_writes(pipeline, 0.001)
+        report = stress(pipeline, slots, 4)
+        stats = pipeline.stats()
+    assert not report.wrong
+    assert not report.errors
+    assert stats.cached_rewrites > 0
+    assert stats.refaults > 500
+    assert stats.pool_bytes_peak <= stats.pool_limit
+
+
+def publishes_what_was_compressed_before_a_change(pipeline: Pipeline) -> None:
+    pipeline._entries.changed = lambda slot, word: None  # type: ignore[method-assign]
+
+
+def rewrites_without_telling_its_order(pipeline: Pipeline) -> None:
+    pipeline._cache._order.insert = lambda slot, warm=False: None  # type: ignore[method-assign]
+
+
+def leaks_its_room(pipeline: Pipeline) -> None:
+    pipeline._entries.cache_type.release = lambda payload: None  # type: ignore[method-assign]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [
+        (
+            publishes_what_was_compressed_before_a_change,
+            test_a_page_rewritten_while_it_is_compressed_keeps_its_new_contents,
+        ),
+        (rewrites_without_telling_its_order, lambda: test_sync_drains_it(True)),
+        (leaks_its_room, lambda: test_pages_that_need_no_room_do_not_enter_it(True)),
+    ],
+    ids=lambda one: one.__name__,
+)
+def test_a_planted_fault_is_seen(
+    fault: Callable[[Pipeline], None], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Pipeline.__init__
+
+    def broken(self: Pipeline, *args: Any, **more: Any) -> None:
+        original(self, *args, **more)
+        fault(self)
+
+    monkeypatch.setattr(Pipeline, "__init__", broken)
+    with pytest.raises((AssertionError, coldpress.ColdpressError, ValueError)):
+        check()

@@ -216,6 +216,7 @@ def test_a_renamed_slot_keeps_its_place_and_the_former_one_is_free(name: str) ->
     for slot in range(8):
         policy.insert(slot, warm=slot % 3 == 0)
         policy.touch(slot // 2)
+    policy.coldest()  # a hand leaves the tail
     for slot in range(8):
         before = list(policy.order())
         policy.rename(slot, 8 + slot)
@@ -227,6 +228,26 @@ def test_a_renamed_slot_keeps_its_place_and_the_former_one_is_free(name: str) ->
     for slot in range(8):
         policy.insert(slot)
     assert sorted(policy.order()) == list(range(SLOTS))
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_renamed_slot_is_still_a_victim_that_was_given_back(warm: bool) -> None:
+    policy = S3Fifo()
+    policy.open(64)
+    for slot in range(20):
+        policy.insert(slot, warm=warm)
+    assert policy.evict() == 0
+    for slot in range(20, 60):  # the other queue would give the next victim
+        policy.insert(slot, warm=not warm)
+    if not warm:
+        for slot in range(2, 20):
+            policy.remove(slot)
+    policy.restore(0)
+    policy.rename(0, 60)
+    assert next(policy.order()) == 60
+    policy.touch(60)
+    assert next(policy.order()) != 60  # as good as a ghost's slot
+    assert list(policy.order())[-1] == 60
 
 
 def test_links_cost_eight_bytes_a_slot() -> None:

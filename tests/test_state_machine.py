@@ -14,7 +14,7 @@ from machine import PipelineMachine
 
 import coldpress
 from coldpress import Pipeline
-from coldpress.roles import Placed
+from coldpress.roles import DeviceObject, Placed
 
 EXAMPLES = int(os.environ.get("COLDPRESS_EXAMPLES", "60"))
 
@@ -234,6 +234,44 @@ def device_tears_a_write(pipeline: Pipeline) -> None:
     device.write = tear  # type: ignore[method-assign]
 
 
+def policy_keeps_a_folio_s_old_name(pipeline: Pipeline) -> None:
+    pipeline.config.policy.rename = lambda slot, new: None  # type: ignore[method-assign]
+
+
+def a_folio_ends_with_its_first_page(pipeline: Pipeline) -> None:
+    pipeline._entries.members = lambda slot, word: [slot]  # type: ignore[method-assign]
+
+
+def a_folio_s_other_pages_are_forgotten(pipeline: Pipeline) -> None:
+    entries = pipeline._entries
+    publish = entries.publish_folio
+    entries.publish_folio = (  # type: ignore[method-assign]
+        lambda slot, tag, payload, pages: publish(slot, tag, payload, max(1, pages - 1))
+    )
+
+
+def a_chain_loses_its_last_piece(pipeline: Pipeline) -> None:
+    entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+    chain = entry._objects  # type: ignore[attr-defined]
+    copy = chain.copy_into
+
+    def first_piece(handle: int, length: int, out: memoryview, at: int) -> None:
+        copy(handle, length, out, at)
+        out[at + chain._body : at + length] = bytes(max(0, length - chain._body))
+
+    chain.copy_into = first_piece
+
+
+def readahead_takes_older_copies(pipeline: Pipeline) -> None:
+    entries = pipeline._entries
+
+    def whatever(one: DeviceObject) -> int:
+        word = entries.table.get(one.first_slot)
+        return word if word & 15 == entries.device_tag else 0
+
+    entries.on_device = whatever  # type: ignore[method-assign]
+
+
 FAULTS = [
     table_loses_a_word,
     table_aliases_slots,
@@ -246,6 +284,11 @@ FAULTS = [
     device_loses_a_write,
     device_flips_a_bit,
     device_tears_a_write,
+    policy_keeps_a_folio_s_old_name,
+    a_folio_ends_with_its_first_page,
+    a_folio_s_other_pages_are_forgotten,
+    a_chain_loses_its_last_piece,
+    readahead_takes_older_copies,
 ]
 
 

@@ -160,22 +160,29 @@ class Entries:
         stop = min(slot + (1 << order), self.table.slots)  # a record on the device is not trusted
         return [one for one in range(slot, stop) if self.refers(one, place)]
 
-    def touch(self, slot: int, word: int) -> None:
-        """The slot, which holds this word, was loaded."""
-        order = self.orders[word & TAG_MASK]
-        if order is not None:
-            shared = self._type(word).span(word >> TAG_BITS) > 1
-            order.touch(self.known_as(slot) if shared else slot)
-
     # -- changing ---------------------------------------------------------------------------
 
-    def publish(self, slot: int, tag: int, payload: int, pages: int = 1) -> None:
-        """A new object is the slot's, or of so many slots from it on: retire what was there."""
-        warm = self._retire(slot, pages)
-        word = payload << TAG_BITS | tag
-        put = self.table.put
-        for one in range(slot, slot + pages):
-            put(one, word)
+    def publish(self, slot: int, tag: int, payload: int) -> None:
+        """A new object is the slot's: retire what was there."""
+        old = self.table.get(slot)
+        warm = self._retire(slot, old, range(slot, slot + 1)) if old else False
+        self.table.put(slot, payload << TAG_BITS | tag)
+        self.counts[tag] += 1
+        self.clock += 1
+        order = self.orders[tag]
+        if order is not None:
+            order.insert(slot, warm)
+
+    def publish_folio(self, slot: int, tag: int, payload: int, pages: int) -> None:
+        """The same for so many slots from this one on."""
+        warm = False
+        slots = range(slot, slot + pages)
+        for one in slots:
+            old = self.table.get(one)
+            if old:  # else it left with a folio's first slot
+                warm |= self._retire(one, old, slots)
+        for one in slots:
+            self.table.put(one, payload << TAG_BITS | tag)
         self.counts[tag] += pages
         self.clock += pages
         order = self.orders[tag]
@@ -187,7 +194,7 @@ class Entries:
         old = self.table.get(slot)
         if not old or old & TAG_MASK == self.shadow_tag:
             return False
-        self._retire(slot, 1)
+        self._retire(slot, old, range(slot, slot + 1))
         shadow = self.shadow_type.mark(self.clock)
         self.table.put(slot, shadow << TAG_BITS | self.shadow_tag)
         self.counts[self.shadow_tag] += 1
@@ -358,20 +365,12 @@ class Entries:
         self.counts[word & TAG_MASK] -= len(members)
         self.counts[new & TAG_MASK] += len(members)
 
-    def _retire(self, first: int, pages: int) -> bool:
-        """Free what these slots hold; whether one of them was in use a short while ago.
+    def _retire(self, slot: int, word: int, leaving: range) -> bool:
+        """Free what a slot's word stands for; whether the slot was in use a short while ago.
 
-        A folio that has slots besides them lives on. The words are left as they are, or zero.
+        If it is a folio's, all slots that are `leaving` leave it, their words zero; with slots
+        besides them it lives on.
         """
-        warm = False
-        leaving = range(first, first + pages)
-        for slot in leaving:
-            word = self.table.get(slot)
-            if word:  # else it left with a folio's first slot
-                warm |= self._retire_object(slot, word, leaving)
-        return warm
-
-    def _retire_object(self, slot: int, word: int, leaving: range) -> bool:
         tag = word & TAG_MASK
         payload = word >> TAG_BITS
         one = self._type(word)

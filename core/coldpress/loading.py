@@ -8,8 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-import attrs
-
 from coldpress.backpressure import Background, Inline
 from coldpress.block import BlockError
 from coldpress.blockstore import BlockStore
@@ -25,15 +23,8 @@ _WINDOW = 32  # slots looked up in one hold of the lock, their objects copied
 _ALONG = 8  # objects brought along by readahead in one hold of the lock
 
 
-@attrs.frozen
-class _Found:
-    """An object that some consecutive slots of a request share, `pages` of them."""
-
-    slot: int
-    pages: int
-    word: int
-    one: EntryType
-    token: Any
+_Found = tuple[int, int, int, EntryType, Any]
+"""An object that some slots of a request share: the first of them, how many, word, type, token."""
 
 
 class Loads:
@@ -76,30 +67,45 @@ class Loads:
                 if gate.closed:
                     gate.check()
                 word = entries.table.get(slot)
-                one = entries.types[word & TAG_MASK]
+                tag = word & TAG_MASK
+                one = entries.types[tag]
                 if one is None:
                     raise SlotEmpty(slot)
                 token = one.fetch(slot, word >> TAG_BITS)
-                entries.touch(slot, word)
-            if word & TAG_MASK != entries.device_tag:
-                return self._cut(slot, 1, one.decode(token))
-            pages = self._from_device(_Found(slot, 1, word, one, token))
-            if pages is not None:
-                return self._cut(slot, 1, pages)
+                order = entries.orders[tag]
+                if order is not None:
+                    shared = one.span(word >> TAG_BITS) > 1
+                    order.touch(entries.known_as(slot) if shared else slot)
+            if tag != entries.device_tag:
+                pages = one.decode(token)
+            else:
+                found = self._from_device(slot, 1, word, one, token)
+                if found is None:
+                    continue
+                pages = found
+            return pages if len(pages) == self._page_size else self._cut(slot, 1, pages)
 
     def many(self, slot: int, out: memoryview) -> None:
         """Fill `out` with the pages of consecutive slots. Raises at the first that fails."""
         size = self._page_size
+        device = self._entries.device_tag
         stop = slot + len(out) // size
         at = 0
         while slot < stop:
             found, empty = self._look_up(slot, min(stop - slot, self._window))
-            for one, pages in zip(found, self._contents(found), strict=True):
-                if isinstance(pages, Exception):
-                    raise pages
-                out[at : at + len(pages)] = pages
-                at += len(pages)
-                slot += one.pages
+            far = self._read_ahead_of_use([one for one in found if one[2] & TAG_MASK == device])
+            for first, count, word, one, token in found:
+                if word & TAG_MASK == device:
+                    pages = next(far)
+                    if isinstance(pages, Exception):
+                        raise pages
+                else:
+                    pages = one.decode(token)
+                end = at + count * size
+                whole = len(pages) == end - at
+                out[at:end] = pages if whole else self._cut(first, count, pages)
+                at = end
+            slot += self._window
             if empty is not None:
                 raise empty
 
@@ -117,47 +123,43 @@ class Loads:
         with self._gate.entered():
             while slot < stop:
                 word = entries.table.get(slot)
-                one = entries.types[word & TAG_MASK]
+                tag = word & TAG_MASK
+                one = entries.types[tag]
                 if one is None:
                     return found, SlotEmpty(slot)
                 try:
                     token = one.fetch(slot, word >> TAG_BITS)
                 except SlotEmpty as empty:
                     return found, empty
-                entries.touch(slot, word)
                 pages = 1
-                if one.span(word >> TAG_BITS) > 1:
-                    end = min(stop, (slot | one.span(word >> TAG_BITS) - 1) + 1)
+                span = one.span(word >> TAG_BITS)
+                order = entries.orders[tag]
+                if order is not None:
+                    order.touch(slot if span == 1 else entries.known_as(slot))
+                if span > 1:
+                    end = min(stop, (slot | span - 1) + 1)
                     while slot + pages < end and entries.table.get(slot + pages) == word:
                         pages += 1
-                found.append(_Found(slot, pages, word, one, token))
+                found.append((slot, pages, word, one, token))
                 slot += pages
         return found, None
 
-    def _contents(self, found: Sequence[_Found]) -> Iterator[bytes | Exception]:
-        """The pages of each, in order, or why they can not be had."""
-        tag = self._entries.device_tag
-        far = [one for one in found if one.word & TAG_MASK == tag]
+    def _read_ahead_of_use(self, far: Sequence[_Found]) -> Iterator[bytes | Exception]:
+        """The contents of objects on the device, in order, or why they can not be had."""
         if len(far) < 2 or self._reads < 2:
-            yield from map(self._finished, found)
-            return
+            return map(self._read, far)
         # Each thread gets a few at a time: a wake-up costs as much as a read.
         share = -(-len(far) // self._reads)
-        parts = [far[first : first + share] for first in range(0, len(far), share)]
-        work = [self._submit(part) for part in parts]
-        read = (pages for part in work for pages in part.result())
-        for one in found:
-            yield next(read) if one.word & TAG_MASK == tag else self._finished(one)
+        work = [self._submit(far[at : at + share]) for at in range(0, len(far), share)]
+        return (pages for part in work for pages in part.result())
 
-    def _finished(self, found: _Found) -> bytes | Exception:
+    def _read(self, found: _Found) -> bytes | Exception:
+        slot, count, *_ = found
         try:
-            if found.word & TAG_MASK != self._entries.device_tag:
-                return self._cut(found.slot, found.pages, found.one.decode(found.token))
-            pages = self._from_device(found)
-            if pages is not None:
-                return self._cut(found.slot, found.pages, pages)
-            slots = range(found.slot, found.slot + found.pages)
-            return b"".join(map(self.page, slots))
+            pages = self._from_device(*found)
+            if pages is None:  # they have changed, perhaps each by itself
+                return b"".join(map(self.page, range(slot, slot + count)))
+            return pages
         except Exception as error:
             return error
 
@@ -169,14 +171,14 @@ class Loads:
         first = slot % (len(pages) // size) * size
         return pages[first : first + count * size]
 
-    def _from_device(self, found: _Found) -> bytes | None:
+    def _from_device(
+        self, slot: int, count: int, word: int, one: EntryType, token: DeviceObject
+    ) -> bytes | None:
         """All the object's pages; None if it changed while it was read: look it up again."""
-        token: DeviceObject = found.token
-        slot, word = found.slot, found.word
-        if self._promotion.reads_block(word):
+        if self._promotion.readahead and self._promotion.is_due(word):
             token.pages = self._store.space.pages_of(token.offset)
         try:
-            pages: bytes = found.one.decode(token)
+            pages: bytes = one.decode(token)
         except BlockError as error:
             with self._gate.lock:
                 self._store.count_read(token)
@@ -192,16 +194,17 @@ class Loads:
         commit = self._promotion.prepare(token, pages)
         with self._gate.lock:
             self._store.count_read(token)
-            self.refaults += found.pages
+            self.refaults += count
             # The word alone may have come back: the slot stored anew, at the same place of a block
             # that was written again meanwhile.
             same = self._entries.table.get(slot) == word and self._store.is_current(token)
             # A promotion never waits for room, nor takes it from a store that does.
             if same and self._may_promote() and self._promotion.consider(slot, word, commit):
                 self._backpressure.promoted()
-        others = iter(token.others)
-        while (some := list(islice(others, _ALONG))) and self._bring_along(token, some):
-            pass
+        if token.others:
+            others = iter(token.others)
+            while (some := list(islice(others, _ALONG))) and self._bring_along(token, some):
+                pass
         return pages
 
     def _may_promote(self) -> bool:
@@ -223,4 +226,4 @@ class Loads:
             self._gate.check()  # `close` shuts down what was started before it
             if self._readers is None:
                 self._readers = ThreadPoolExecutor(self._reads, "coldpress-read")
-            return self._readers.submit(lambda: list(map(self._finished, part)))
+            return self._readers.submit(lambda: list(map(self._read, part)))

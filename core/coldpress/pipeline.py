@@ -144,10 +144,12 @@ class Pipeline:
         """
         view = plain_bytes(page)
         slot = self._slot(slot)
+        if len(view) == self._page_size:
+            self._stores.page(slot, view)
+            return
         pages = folio_pages(slot, len(view), self._page_size)
-        if pages > 1:
-            self._slot(slot + pages - 1)
-        self._stores.store(slot, view, pages)
+        self._slot(slot + pages - 1)
+        self._stores.folio(slot, view, pages)
 
     def store_many(self, slot: int, buffer: Buffer) -> None:
         """Keep consecutive pages under consecutive slots, the first one under `slot`.
@@ -157,10 +159,10 @@ class Pipeline:
         view = plain_bytes(buffer)
         size = self._page_size
         slot, count = self._span(slot, view.nbytes)
-        store = self._stores.store
+        store = self._stores.page
         for number in range(count):
             at = number * size
-            store(slot + number, view[at : at + size], 1)
+            store(slot + number, view[at : at + size])
 
     # -- pages out --------------------------------------------------------------------------
 

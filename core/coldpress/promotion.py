@@ -37,9 +37,11 @@ class Promotion:
         self._claims = claims
         self._keeps_compressed = keeps_compressed
 
-    def reads_block(self, word: int) -> bool:
-        """Whether the object of this `packed` word is to be read with all of its block."""
-        return self.readahead and self._is_due(word)
+    def is_due(self, word: int) -> bool:
+        """Whether the next read brings back the object of this `packed` word."""
+        if self._when == "second":
+            return self._entries.device_type.seen(word >> TAG_BITS)
+        return self._when == "first"
 
     def prepare(self, token: DeviceObject, page: bytes) -> Commit | None:
         """What `consider` needs; without a lock, since it may have to compress once more."""
@@ -59,7 +61,7 @@ class Promotion:
         """
         if commit is None:
             return False
-        if not self._is_due(word):
+        if not self.is_due(word):
             self._entries.mark_seen(slot, word)
             return False
         tag, payload = commit()
@@ -79,11 +81,6 @@ class Promotion:
             self.pages += pages
             self.along += pages
         return True
-
-    def _is_due(self, word: int) -> bool:
-        if self._when == "second":
-            return self._entries.device_type.seen(word >> TAG_BITS)
-        return self._when == "first"
 
     def _adopt(self, token: DeviceObject) -> tuple[int, int]:
         """Tag and payload of the object in the pool; payload -1 if it has no room there."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from coldpress.backpressure import Background, Inline
 from coldpress.claims import Claim, Claims, commit_all
@@ -38,47 +37,57 @@ class Stores:
         self._entries = entries
         self._backpressure = backpressure
         self._cache = cache
+        self._cached = cache.pages
         self._pool_full = pool_full
 
-    def store(self, slot: int, data: memoryview, pages: int) -> None:
-        """Keep a folio of so many pages. Raises `PoolFull`, `PipelineClosed`, `PageRefused`."""
-        if self._cache.takes(pages) and self._to_cache(slot, data, pages):
+    def page(self, slot: int, page: memoryview) -> None:
+        """Keep a page. Raises `PoolFull`, `PipelineClosed`, `PageRefused`."""
+        if self._cached and self._to_cache(slot, page, 1):
             return
-        if pages > 1:
-            self._folio(self._claims.folio(slot, data))
-            return
-        tag, one, prepared = self._claims.page(slot, data)
+        tag, one, prepared = self._claims.page(slot, page)
         gate = self._gate
         with gate.lock:
             if gate.closed:
                 gate.check()
-            payload = self._admit(one.commit, slot, prepared)
+            backpressure = self._backpressure
+            backpressure.before_store()
+            payload = -1 if backpressure.crowded else one.commit(slot, prepared)
+            if payload < 0:
+                payload = self._wait(partial(one.commit, slot, prepared))
             self._entries.publish(slot, tag, payload)
-            self._backpressure.after_store()
+            backpressure.after_store()
 
-    def _folio(self, claims: list[Claim]) -> None:
+    def folio(self, slot: int, data: memoryview, pages: int) -> None:
+        """Keep a folio of so many pages. Raises as `page` does."""
+        if self._cached and self._to_cache(slot, data, pages):
+            return
+        self._publish(self._claims.folio(slot, data))
+
+    def _publish(self, claims: list[Claim]) -> None:
         with self._gate.entered():
-            self._admit(commit_all, claims)
+            self._backpressure.before_store()
+            if self._backpressure.crowded or commit_all(claims) < 0:
+                self._wait(partial(commit_all, claims))
             for claim in claims:
-                self._entries.publish(claim.slot, claim.tag, claim.payload, claim.pages)
+                self._entries.publish_folio(claim.slot, claim.tag, claim.payload, claim.pages)
             self._backpressure.after_store()
 
-    def _admit(self, commit: Callable[..., int], *args: Any) -> int:
-        """What `commit(*args)` returns, once the pool has room. Raises `PoolFull`."""
-        backpressure = self._backpressure
-        backpressure.before_store()
-        payload = -1 if backpressure.crowded else commit(*args)
-        while payload < 0:
-            payload = backpressure.wait_for_room(partial(commit, *args))
-            if payload < 0 and not self._cache.squeeze():
+    def _wait(self, commit: Callable[[], int]) -> int:
+        """What `commit` returns once the pool has room. Raises `PoolFull`."""
+        while True:
+            payload = self._backpressure.wait_for_room(commit)
+            if payload >= 0:
+                return payload
+            if not self._cache.squeeze():
                 raise self._pool_full()
-        return payload
 
     def _to_cache(self, slot: int, data: memoryview, pages: int) -> bool:
         """Keep the pages as they are; False if they have to be compressed at once."""
+        if pages > self._cached:
+            return False
         early = self._claims.early(slot, data)
         if early is not None:
-            self._folio([early])
+            self._publish([early])
             return True
         cache, backpressure = self._cache, self._backpressure
         with self._gate.entered():
@@ -97,7 +106,7 @@ class Stores:
                     continue
                 if payload < 0:
                     return False  # compressed, there may be room for it
-                self._entries.publish(slot, self._entries.cache_tag, payload, pages)
+                self._entries.publish_folio(slot, self._entries.cache_tag, payload, pages)
                 break
             cache.stored()
             backpressure.after_store()

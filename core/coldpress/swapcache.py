@@ -78,9 +78,9 @@ class CacheOrder:
 class SwapCache:
     """Holds up to `pages` pages, of which each has its room in the pool's limit.
 
-    Attributes: `rewrites`, pages that were overwritten here, and so not compressed.
+    Attributes: `pages`; `rewrites`, pages that were overwritten here, and so not compressed.
 
-    Notes: every method but `takes` is called under the pipeline's lock, which is let go while
+    Notes: every method is called under the pipeline's lock, which is let go while
     pages are compressed, unless writeback is synchronous.
     """
 
@@ -100,7 +100,7 @@ class SwapCache:
         self._order = order
         self._claims = claims
         self._backpressure = backpressure
-        self._pages = pages
+        self.pages = pages
         self._low = int(pages * _LOW)
         self._work = threading.Condition(gate.lock)
         self._left = threading.Condition(gate.lock)  # a folio is not being compressed any more
@@ -109,13 +109,9 @@ class SwapCache:
             self._thread = threading.Thread(target=self._run, name="coldpress-cache", daemon=True)
             self._thread.start()
 
-    def takes(self, pages: int) -> bool:
-        """Whether a folio of so many pages can be here at all."""
-        return pages <= self._pages
-
     def has_place(self, pages: int) -> bool:
-        """Whether it can be now."""
-        return self._type.pages + pages <= self._pages
+        """Whether a folio of so many pages can be here now."""
+        return self._type.pages + pages <= self.pages
 
     def rewrite(self, slot: int, data: memoryview, pages: int) -> bool:
         """Overwrite a folio that is here and has all of these slots; False if there is none."""

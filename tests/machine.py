@@ -184,7 +184,7 @@ class PipelineMachine(RuleBasedStateMachine):
         for slot, word in words.items():
             one = entries.types[word & 15]
             assert one is not None
-            span = one.span(word >> 4)
+            span = entries._span(word)
             members.setdefault((slot // span * span, word), []).append(slot)
         # An order knows just the first slot of each of its objects that is not on its way.
         staged = {(one.slot, one.word) for one in entries.staged}
@@ -206,10 +206,10 @@ class PipelineMachine(RuleBasedStateMachine):
         assert all(entries.pool_types[words[slot] & 15] for slot in clean)
         assert entries.clean == len(set(clean.values()))
         assert entries.cache_type.pages == sum(
-            1 << (word >> 4 + 32) for _, word in members if word & 15 == entries.cache_tag
+            1 << (word >> 5 + 32) for _, word in members if word & 15 == entries.cache_tag
         )
         if self.synchronous:  # else a block that is being written has not been counted yet
-            places = {word >> 4 for word in words.values() if word & 15 == entries.device_tag}
+            places = {word >> 5 for word in words.values() if word & 15 == entries.device_tag}
             lengths = dict(map(entries.device_type.locate, {*places, *clean.values()}))
             assert sum(lengths.values()) == pipeline._store.space.live_bytes
 

@@ -129,7 +129,7 @@ def test_a_block_that_was_written_again_while_it_was_read_brings_nothing() -> No
 def test_a_damaged_neighbour_does_not_come_along_and_harms_nobody() -> None:
     with filled() as pipeline:
         entries, device = pipeline._entries, pipeline.config.device
-        offset, _ = entries.device_type.locate(entries.table.get(2) >> 4)
+        offset, _ = entries.device_type.locate(entries.table.get(2) >> 5)
         device.write(offset + 40, b"\xff\xff\xff\xff")
         assert pipeline.load(0) == page("text", 0, 0)
         assert pipeline.stats().readahead_pages > 20
@@ -141,7 +141,7 @@ def test_a_damaged_neighbour_does_not_come_along_and_harms_nobody() -> None:
 def test_a_damaged_header_costs_the_readahead_alone() -> None:
     with filled() as pipeline:
         entries, device = pipeline._entries, pipeline.config.device
-        offset, _ = entries.device_type.locate(entries.table.get(0) >> 4)
+        offset, _ = entries.device_type.locate(entries.table.get(0) >> 5)
         space = pipeline._store.space
         device.write(space.offset_of(space.block_of(offset)) + 8, b"\xff\xff\xff\xff")
         assert pipeline.load(0) == page("text", 0, 0)
@@ -220,7 +220,7 @@ def test_load_many_is_one_read_at_a_time_where_more_do_not_pay() -> None:
 def test_load_many_fails_at_the_first_that_fails(tmp_path: Any) -> None:
     with filled(synchronous=False, **on_file(tmp_path)) as pipeline:
         read, where = pipeline.config.device.read_into, pipeline._entries.device_type.locate
-        bad = {where(pipeline._entries.table.get(slot) >> 4)[0] for slot in (9, 20)}
+        bad = {where(pipeline._entries.table.get(slot) >> 5)[0] for slot in (9, 20)}
 
         def fail(offset: int, buffer: memoryview) -> None:
             if offset in bad:

@@ -295,7 +295,9 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_machine_sees_a_planted_fault(fault: Callable[[Pipeline], None]) -> None:
     machine = type("Faulty", (Sabotaged,), {"fault": staticmethod(fault)})
-    once = settings(max_examples=40, stateful_step_count=25, phases=[Phase.generate], database=None)
+    once = settings(
+        max_examples=400, stateful_step_count=25, phases=[Phase.generate], database=None
+    )
     # What it raises depends on the part: a wrong page, a CorruptBlock, a ValueError of the core.
     with pytest.raises((AssertionError, coldpress.ColdpressError, ValueError, ExceptionGroup)):
         run_state_machine_as_test(machine, settings=once)

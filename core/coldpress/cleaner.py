@@ -158,9 +158,7 @@ class Cleaner:
             return []  # it became free and was written again while it was read
         found = []
         for record in records:
-            place = self._entries.device_type.place(
-                start + record.place, record.length, record.order
-            )
+            place = self._entries.device_type.place(start + record.place, record.length)
             if not self._entries.referring(record.slot, record.order, place):
                 continue
             try:

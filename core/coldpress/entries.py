@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from coldpress.errors import PluginError
 from coldpress.flat import resident, table
+from coldpress.folio import MAX_PAGES
 from coldpress.roles.allocator import Zspage
 from coldpress.roles.entry_type import (
     CacheEntryType,
@@ -17,7 +18,7 @@ from coldpress.roles.entry_type import (
 )
 from coldpress.roles.packer import DeviceObject, Placed, Victim
 from coldpress.roles.policy import Policy
-from coldpress.table import TAG_BITS, TAG_MASK, SwapTable
+from coldpress.table import FOLIO, PAYLOAD_AT, TAG_MASK, SwapTable
 
 
 class Order(Protocol):
@@ -100,7 +101,7 @@ class Entries:
 
         All of them hold the word; none does if the object is gone.
         """
-        span = self._type(word).span(word >> TAG_BITS)
+        span = self._span(word)
         get = self.table.get
         first = slot & -span
         if first + span > self.table.slots:
@@ -110,8 +111,7 @@ class Entries:
     def known_as(self, slot: int) -> int:
         """The slot by which its order knows the object that this slot belongs to."""
         word = self.table.get(slot)
-        span = self._type(word).span(word >> TAG_BITS)
-        first = slot & -span
+        first = slot & -self._span(word)
         while self.table.get(first) != word:
             first += 1
         return first
@@ -119,12 +119,12 @@ class Entries:
     def victim(self, slot: int, sequence: int) -> Victim:
         """The slot's pool object, described for a packer."""
         word = self.table.get(slot)
-        codec, order, length = self._pool_type(word).describe(word >> TAG_BITS)
+        codec, order, length = self._pool_type(word).describe(word >> PAYLOAD_AT)
         return Victim(slot & -(1 << order), word, codec, order, length, sequence)
 
     def zspage(self, victim: Victim) -> Zspage | None:
         """The zspage in which the victim lies together with other slots' objects, if it does."""
-        return self._pool_type(victim.word).zspage(victim.word >> TAG_BITS)
+        return self._pool_type(victim.word).zspage(victim.word >> PAYLOAD_AT)
 
     def is_companion(self, slot: int) -> bool:
         """Whether a slot that a zspage names may leave together with the others in it."""
@@ -147,12 +147,12 @@ class Entries:
 
     def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
         """Copy the compressed bytes of a victim, which is unchanged."""
-        self._pool_type(victim.word).copy_into(victim.word >> TAG_BITS, out, at)
+        self._pool_type(victim.word).copy_into(victim.word >> PAYLOAD_AT, out, at)
 
     def refers(self, slot: int, place: int) -> bool:
         """Whether the slot's object, or its clean copy, is at this place of the device."""
         word = self.table.get(slot)
-        there = word >> TAG_BITS if word & TAG_MASK == self.device_tag else self._clean[slot]
+        there = word >> PAYLOAD_AT if word & TAG_MASK == self.device_tag else self._clean[slot]
         return bool(there) and self.device_type.locate(there) == self.device_type.locate(place)
 
     def referring(self, slot: int, order: int, place: int) -> list[int]:
@@ -166,7 +166,7 @@ class Entries:
         """A new object is the slot's: retire what was there."""
         old = self.table.get(slot)
         warm = self._retire(slot, old, range(slot, slot + 1)) if old else False
-        self.table.put(slot, payload << TAG_BITS | tag)
+        self.table.put(slot, payload << PAYLOAD_AT | tag)
         self.counts[tag] += 1
         self.clock += 1
         order = self.orders[tag]
@@ -181,8 +181,9 @@ class Entries:
             old = self.table.get(one)
             if old:  # else it left with a folio's first slot
                 warm |= self._retire(one, old, slots)
+        word = self._folio_word(tag, payload)
         for one in slots:
-            self.table.put(one, payload << TAG_BITS | tag)
+            self.table.put(one, word)
         self.counts[tag] += pages
         self.clock += pages
         order = self.orders[tag]
@@ -196,7 +197,7 @@ class Entries:
             return False
         self._retire(slot, old, range(slot, slot + 1))
         shadow = self.shadow_type.mark(self.clock)
-        self.table.put(slot, shadow << TAG_BITS | self.shadow_tag)
+        self.table.put(slot, shadow << PAYLOAD_AT | self.shadow_tag)
         self.counts[self.shadow_tag] += 1
         return True
 
@@ -234,8 +235,8 @@ class Entries:
         for one in members:
             self._forget_clean(one)
         self.clean -= 1
-        self._become(members, word, place << TAG_BITS | self.device_tag)
-        self._pool_type(word).release(word >> TAG_BITS)
+        self._become(members, word, place << PAYLOAD_AT | word & FOLIO | self.device_tag)
+        self._pool_type(word).release(word >> PAYLOAD_AT)
         return len(members)
 
     def written_back(self, placed: Placed, start: int) -> int:
@@ -249,8 +250,9 @@ class Entries:
         if not members:
             self.device_type.release(place)  # a dead copy
             return 0
-        self._become(members, victim.word, place << TAG_BITS | self.device_tag)
-        self._pool_type(victim.word).release(victim.word >> TAG_BITS)
+        word = victim.word
+        self._become(members, word, place << PAYLOAD_AT | word & FOLIO | self.device_tag)
+        self._pool_type(word).release(word >> PAYLOAD_AT)
         return len(members)
 
     def synced(self, placed: Placed, start: int) -> None:
@@ -272,28 +274,29 @@ class Entries:
 
     def place(self, placed: Placed, start: int) -> int:
         """The place of an object in the block that begins at `start`."""
-        return self.device_type.place(start + placed.at, placed.length, placed.victim.order)
+        return self.device_type.place(start + placed.at, placed.length)
 
     def promoted(self, slot: int, word: int, tag: int, payload: int) -> int:
         """The object of the slot's `packed` word is in the pool; its copy stays; how many pages."""
         members = self.members(slot, word)
-        self._become(members, word, payload << TAG_BITS | tag)
+        self._become(members, word, payload << PAYLOAD_AT | word & FOLIO | tag)
         for one in members:
-            self._clean[one] = word >> TAG_BITS
+            self._clean[one] = word >> PAYLOAD_AT
         self.clean += 1
         self.policy.insert(members[0])
         return len(members)
 
     def compressed(self, members: Sequence[int], word: int, tag: int, payload: int) -> None:
         """What these slots, of one word, have in the cache is now stored so."""
-        self._become(members, word, payload << TAG_BITS | tag)
+        new = self._folio_word(tag, payload) if word & FOLIO else payload << PAYLOAD_AT | tag
+        self._become(members, word, new)
         order = self.orders[tag]
         if order is not None:
             order.insert(members[0])
 
     def on_device(self, one: DeviceObject) -> int:
         """The `packed` word of an object that was found on the device; 0 if no slot has it."""
-        place = self.device_type.place(one.offset, one.length, one.order)
+        place = self.device_type.place(one.offset, one.length)
         for slot in self.referring(one.first_slot, one.order, place):
             word = self.table.get(slot)
             if word & TAG_MASK == self.device_tag:
@@ -307,7 +310,7 @@ class Entries:
             word = self.table.get(one)
             if word & TAG_MASK == self.device_tag:
                 to = self.device_type.mark_seen(new) if self._seen(word) else new
-                self.table.put(one, to << TAG_BITS | self.device_tag)
+                self.table.put(one, to << PAYLOAD_AT | word & FOLIO | self.device_tag)
             else:
                 self._clean[one] = new
         if slots:
@@ -316,9 +319,9 @@ class Entries:
 
     def mark_seen(self, slot: int, word: int) -> None:
         """Remember that the object of this `packed` word was read once."""
-        payload = self.device_type.mark_seen(word >> TAG_BITS)
+        payload = self.device_type.mark_seen(word >> PAYLOAD_AT)
         for one in self.members(slot, word):
-            self.table.put(one, payload << TAG_BITS | self.device_tag)
+            self.table.put(one, payload << PAYLOAD_AT | word & FOLIO | self.device_tag)
 
     # -- counting ---------------------------------------------------------------------------
 
@@ -341,7 +344,7 @@ class Entries:
         return list(self._staged.values())
 
     def _seen(self, word: int) -> bool:
-        return self.device_type.seen(word >> TAG_BITS)
+        return self.device_type.seen(word >> PAYLOAD_AT)
 
     def _type(self, word: int) -> EntryType:
         one = self.types[word & TAG_MASK]
@@ -356,7 +359,20 @@ class Entries:
         return one
 
     def _key(self, slot: int, word: int) -> tuple[int, int]:
-        return slot & -self._type(word).span(word >> TAG_BITS), word
+        return slot & -self._span(word), word
+
+    def _span(self, word: int) -> int:
+        """How many slots, from a multiple of that number on, may have this word."""
+        if not word & FOLIO:
+            return 1
+        if word & TAG_MASK == self.device_tag:
+            return MAX_PAGES  # the order stands on the device
+        return self._type(word).span(word >> PAYLOAD_AT)
+
+    def _folio_word(self, tag: int, payload: int) -> int:
+        """The word for all of a folio's slots."""
+        word = payload << PAYLOAD_AT | tag
+        return word | FOLIO if self._type(word).span(payload) > 1 else word
 
     def _become(self, members: Sequence[int], word: int, new: int) -> None:
         """The object of these slots is somewhere else now; what `word` stood for is not freed."""
@@ -372,10 +388,10 @@ class Entries:
         besides them it lives on.
         """
         tag = word & TAG_MASK
-        payload = word >> TAG_BITS
+        payload = word >> PAYLOAD_AT
         one = self._type(word)
         order = self.orders[tag]
-        span = one.span(payload)
+        span = self._span(word)
         place = self._clean[slot]
         if span == 1:
             self._forget_clean(slot)

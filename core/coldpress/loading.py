@@ -17,7 +17,7 @@ from coldpress.locks import Gate
 from coldpress.promotion import Promotion
 from coldpress.roles.entry_type import EntryType
 from coldpress.roles.packer import DeviceObject
-from coldpress.table import TAG_BITS, TAG_MASK
+from coldpress.table import FOLIO, PAYLOAD_AT, TAG_MASK
 
 _WINDOW = 32  # slots looked up in one hold of the lock, their objects copied
 _ALONG = 8  # objects brought along by readahead in one hold of the lock
@@ -71,11 +71,10 @@ class Loads:
                 one = entries.types[tag]
                 if one is None:
                     raise SlotEmpty(slot)
-                token = one.fetch(slot, word >> TAG_BITS)
+                token = one.fetch(slot, word >> PAYLOAD_AT)
                 order = entries.orders[tag]
                 if order is not None:
-                    shared = one.span(word >> TAG_BITS) > 1
-                    order.touch(entries.known_as(slot) if shared else slot)
+                    order.touch(entries.known_as(slot) if word & FOLIO else slot)
             if tag != entries.device_tag:
                 pages = one.decode(token)
             else:
@@ -128,17 +127,15 @@ class Loads:
                 if one is None:
                     return found, SlotEmpty(slot)
                 try:
-                    token = one.fetch(slot, word >> TAG_BITS)
+                    token = one.fetch(slot, word >> PAYLOAD_AT)
                 except SlotEmpty as empty:
                     return found, empty
                 pages = 1
-                span = one.span(word >> TAG_BITS)
                 order = entries.orders[tag]
                 if order is not None:
-                    order.touch(slot if span == 1 else entries.known_as(slot))
-                if span > 1:
-                    end = min(stop, (slot | span - 1) + 1)
-                    while slot + pages < end and entries.table.get(slot + pages) == word:
+                    order.touch(entries.known_as(slot) if word & FOLIO else slot)
+                if word & FOLIO:
+                    while slot + pages < stop and entries.table.get(slot + pages) == word:
                         pages += 1
                 found.append((slot, pages, word, one, token))
                 slot += pages

@@ -9,7 +9,7 @@ from coldpress.claims import Claims
 from coldpress.config import WritebackConfig
 from coldpress.entries import Entries
 from coldpress.roles.packer import DeviceObject
-from coldpress.table import TAG_BITS
+from coldpress.table import PAYLOAD_AT
 
 Commit = Callable[[], tuple[int, int]]
 
@@ -40,7 +40,7 @@ class Promotion:
     def is_due(self, word: int) -> bool:
         """Whether the next read brings back the object of this `packed` word."""
         if self._when == "second":
-            return self._entries.device_type.seen(word >> TAG_BITS)
+            return self._entries.device_type.seen(word >> PAYLOAD_AT)
         return self._when == "first"
 
     def prepare(self, token: DeviceObject, page: bytes) -> Commit | None:

@@ -23,7 +23,7 @@ from coldpress.folio import MAX_PAGES
 from coldpress.locks import Gate, released
 from coldpress.roles.packer import Victim
 from coldpress.slotlist import SlotList
-from coldpress.table import TAG_BITS, TAG_MASK
+from coldpress.table import PAYLOAD_AT, TAG_MASK
 
 _LOW = 0.75  # of the cache's pages; the background thread begins above it
 _RETRY_SECONDS = 0.05  # after the pool had no room
@@ -119,7 +119,7 @@ class SwapCache:
         word = entries.table.get(slot)
         if word & TAG_MASK != entries.cache_tag:
             return False
-        payload = word >> TAG_BITS
+        payload = word >> PAYLOAD_AT
         if self._type.span(payload) != pages or len(entries.members(slot, word)) != pages:
             return False
         self._type.overwrite(payload, data)
@@ -206,11 +206,11 @@ class SwapCache:
     def _take(self, slot: int) -> _Leaving:
         """Take a folio out of its order, and copy it."""
         word = self._entries.table.get(slot)
-        span = self._type.span(word >> TAG_BITS)
+        span = self._type.span(word >> PAYLOAD_AT)
         victim = Victim(slot & -span, word, 0, span.bit_length() - 1, 0, 0)
         self._order.remove(slot)
         self._entries.stage(victim)
-        return _Leaving(victim, memoryview(self._type.fetch(slot, word >> TAG_BITS)))
+        return _Leaving(victim, memoryview(self._type.fetch(slot, word >> PAYLOAD_AT)))
 
     def _exchange(self, leaving: Sequence[_Leaving]) -> int:
         """Put into the pool what was compressed and is still good; -1 if there is no room for all.
@@ -220,7 +220,7 @@ class SwapCache:
         good = [one for one in leaving if self._entries.is_staged(one.victim)]
         wanted = [self._wanted(one) for one in good]
         for one in good:
-            self._type.release(one.victim.word >> TAG_BITS)
+            self._type.release(one.victim.word >> PAYLOAD_AT)
         done = -1
         try:
             done = commit_all([claim for claims in wanted for claim in claims])
@@ -246,7 +246,7 @@ class SwapCache:
                 return number
             self._entries.compressed([claim.slot], one.victim.word, claim.tag, claim.payload)
         if claims:
-            self._type.release(one.victim.word >> TAG_BITS)
+            self._type.release(one.victim.word >> PAYLOAD_AT)
         return len(claims)
 
     def _wanted(self, one: _Leaving) -> list[Claim]:
@@ -260,7 +260,7 @@ class SwapCache:
     def _put_back(self, good: Sequence[_Leaving]) -> None:
         # In reverse, so that each finds its own place, given back last, on top.
         for one in reversed(good):
-            if self._type.commit(one.victim.slot, one.pages) != one.victim.word >> TAG_BITS:
+            if self._type.commit(one.victim.slot, one.pages) != one.victim.word >> PAYLOAD_AT:
                 raise PluginError(f"entry type {self._type.name!r} lost a place it had given back")
 
     def _run(self) -> None:

@@ -1,15 +1,18 @@
 """The swap table: one 64-bit word per slot.
 
 A word is zero for a slot that was never used; else its low four bits are a tag, which entry type
-the slot has, and the other 60 are the payload, whose meaning is the type's own.
+the slot has, the next bit tells that the word may stand in other slots too, those of a folio, and
+the other 59 are the payload, whose meaning is the type's own.
 """
 
 from __future__ import annotations
 
 from coldpress.flat import resident, table
 
-TAG_BITS = 4
-TAG_MASK = (1 << TAG_BITS) - 1
+TAG_MASK = 15
+FOLIO = 16
+PAYLOAD_AT = 5
+"""How far to the right a word is shifted to get its payload."""
 
 
 class SwapTable:

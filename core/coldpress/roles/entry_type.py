@@ -40,7 +40,7 @@ class EntryType(Component):
 
     At a store, the types named in the pipeline's `entries` are asked in turn; the first whose
     `prepare` does not return None gets the page. Its word is the type's tag, which the core
-    gives out, and 60 bits that the type's `commit` returns.
+    gives out, and 59 bits that the type's `commit` returns.
 
     A folio, 2**order pages stored as one, is offered to the types with `folios` alone, and page by
     page to all if none of them takes it. The one payload stands in the words of all its slots. If
@@ -82,10 +82,7 @@ class EntryType(Component):
         """The page; of a folio, all its pages."""
 
     def span(self, payload: int) -> int:
-        """In how many slots, from a multiple of this number on, the payload's word stands at most.
-
-        A power of two. Those of them whose word it is are the folio's.
-        """
+        """How many slots the payload was committed for as one: 1, or 1 << order of a folio."""
         return 1
 
     @abc.abstractmethod
@@ -105,7 +102,7 @@ class EntryType(Component):
 class PoolEntryType(EntryType):
     """An entry type whose object lies in the pool and can be written to the device as it is.
 
-    The `span` of its payloads is 1 << order. No two objects that live at once have one payload.
+    No two objects that live at once have the same payload.
 
     Attributes:
         object_bytes: compressed bytes of all its objects.
@@ -149,8 +146,8 @@ class CacheEntryType(EntryType):
     """An entry type that holds pages uncompressed, in front of the pool: the swap cache.
 
     `commit` is given the pages themselves, one or a folio, and takes their bytes from the budget.
-    The token of `fetch` is the pages as `bytes`. The `span` of its payloads is 1 << order. When
-    the same pages are committed right after a payload was released, they get the same payload.
+    The token of `fetch` is the pages as `bytes`. When pages are committed right after a payload of
+    as many was released, they get that payload.
 
     Attributes:
         pages: how many it holds.
@@ -174,15 +171,12 @@ class CacheEntryType(EntryType):
 class DeviceEntryType(EntryType):
     """An entry type whose object lies on the device."""
 
-    largest_device: ClassVar[int] = 1 << 60
+    largest_device: ClassVar[int] = 1 << 59
     """How many bytes a device may have for `place` to have room for every offset."""
 
     @abc.abstractmethod
-    def place(self, offset: int, length: int, order: int) -> int:
-        """The payload for an object of `length` bytes at this byte offset of the device.
-
-        `order` is the folio's; the `span` that is made of it may be a larger one.
-        """
+    def place(self, offset: int, length: int) -> int:
+        """The payload for an object of `length` bytes at this byte offset of the device."""
 
     @abc.abstractmethod
     def locate(self, payload: int) -> tuple[int, int]:

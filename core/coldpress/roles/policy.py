@@ -60,7 +60,10 @@ class Policy(Component):
 
     @abc.abstractmethod
     def restore(self, slot: int) -> None:
-        """An evicted slot comes back to the cold end: it is the very next victim again."""
+        """An evicted object comes back to the cold end: it is the very next victim again.
+
+        It may be known by another of its folio's slots now.
+        """
 
     def coldest(self) -> int:
         """The slot that `evict` would name, or -1; changes nothing. O(1), amortised."""

@@ -9,7 +9,7 @@ import attrs
 from coldpress import EntryContext, EntryType
 
 _WORD = 8
-_REPEATED = 1 << 59  # the value is 4 bytes wide and stands twice in the word
+_REPEATED = 1 << 58  # the value is 4 bytes wide and stands twice in the word
 _LARGEST = _REPEATED - 1
 
 
@@ -17,7 +17,7 @@ _LARGEST = _REPEATED - 1
 class Filled(EntryType):
     """Pages and folios that repeat one 64-bit word, kept in the table word itself.
 
-    zswap's and zram's same-filled pages. Of the 64-bit values those fit that are below 2**59 or
+    zswap's and zram's same-filled pages. Of the 64-bit values those fit that are below 2**58 or
     repeat 32 bits; a page filled with another is left to the next type.
     """
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import attrs
 
 from coldpress import DeviceEntryType, EntryContext
-from coldpress.folio import MAX_PAGES
 from coldpress.roles import DeviceObject
 
-# payload: device byte offset (42 bits: 4 TiB) | length - 1 (16) | of a folio (1) | read once (1)
+# payload: device byte offset (42 bits: 4 TiB) | length - 1 (16) | read once (1)
 _LENGTH = 42
-_FOLIO = 1 << 58
-_SEEN = 1 << 59
+_SEEN = 1 << 58
 _OFFSET_MASK = (1 << _LENGTH) - 1
 _LENGTH_MASK = (1 << 16) - 1
 
@@ -20,8 +18,8 @@ _LENGTH_MASK = (1 << 16) - 1
 class Packed(DeviceEntryType):
     """Objects on the device, inside a block, as they were compressed in the pool.
 
-    The word holds the place and the length, and whether the object is a folio's; codec, order and
-    checksum stand in front of it on the device, so that a page there costs no memory but its word.
+    The word holds the place and the length; codec, folio order and checksum stand in front of the
+    object on the device, so that a page there costs no memory but its word.
     """
 
     name = "packed"
@@ -39,14 +37,11 @@ class Packed(DeviceEntryType):
         self._store.read(token)
         return self._codecs.decode(token.codec, token.data, self._page_size << token.order)
 
-    def span(self, payload: int) -> int:
-        return MAX_PAGES if payload & _FOLIO else 1
-
     def release(self, payload: int) -> None:
         self._store.space.release(*self.locate(payload))
 
-    def place(self, offset: int, length: int, order: int) -> int:
-        return offset | length - 1 << _LENGTH | (_FOLIO if order else 0)
+    def place(self, offset: int, length: int) -> int:
+        return offset | length - 1 << _LENGTH
 
     def locate(self, payload: int) -> tuple[int, int]:
         return payload & _OFFSET_MASK, (payload >> _LENGTH & _LENGTH_MASK) + 1

@@ -8,7 +8,7 @@ import attrs
 
 from coldpress import ShadowEntryType, SlotEmpty
 
-_MASK = (1 << 60) - 1
+_MASK = (1 << 59) - 1
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)

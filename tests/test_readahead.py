@@ -200,8 +200,14 @@ def on_file(path: Any, **writeback: Any) -> dict[str, Any]:
     }
 
 
+def on_nvme(path: Any, **writeback: Any) -> dict[str, Any]:
+    tables = on_file(path, **writeback)
+    tables["device"]["use"] = "nvme"
+    return tables
+
+
 def test_load_many_keeps_several_reads_in_flight(tmp_path: Any) -> None:
-    with filled(synchronous=False, **on_file(tmp_path)) as pipeline:
+    with filled(synchronous=False, **on_nvme(tmp_path)) as pipeline:
         reads = InFlight(pipeline)
         out = bytearray(64 * PAGE)
         pipeline.load_many(0, out)
@@ -217,8 +223,10 @@ def test_load_many_is_one_read_at_a_time_where_more_do_not_pay() -> None:
         assert reads.most == 1
 
 
-def test_load_many_fails_at_the_first_that_fails(tmp_path: Any) -> None:
+@pytest.mark.parametrize("threads", [1, 4])
+def test_load_many_fails_at_the_first_that_fails(tmp_path: Any, threads: int) -> None:
     with filled(synchronous=False, **on_file(tmp_path)) as pipeline:
+        pipeline._loads._reads = threads
         read, where = pipeline.config.device.read_into, pipeline._entries.device_type.locate
         bad = {where(pipeline._entries.table.get(slot) >> 5)[0] for slot in (9, 20)}
 
@@ -238,7 +246,7 @@ def test_load_many_fails_at_the_first_that_fails(tmp_path: Any) -> None:
 
 
 def test_load_many_while_the_slots_change(tmp_path: Any) -> None:
-    with filled(synchronous=False, **on_file(tmp_path, promote="first")) as pipeline:
+    with filled(synchronous=False, **on_nvme(tmp_path, promote="first")) as pipeline:
         stop = threading.Event()
         versions = [0] * COUNT
 
@@ -269,7 +277,7 @@ def test_load_many_while_the_slots_change(tmp_path: Any) -> None:
 
 
 def test_close_during_load_many_is_a_closed_pipeline(tmp_path: Any) -> None:
-    pipeline = filled(synchronous=False, **on_file(tmp_path))
+    pipeline = filled(synchronous=False, **on_nvme(tmp_path))
     begun = threading.Event()
     caught: list[BaseException] = []
     read = pipeline.config.device.read_into

@@ -34,7 +34,7 @@ class Device(Component):
     """
 
     queue_depth: ClassVar[int] = 1
-    """How many reads it pays to have in flight at once; 1 if they cost no more than a copy."""
+    """How many threads it pays to have reading at once; 1 if a read is often but a copy."""
 
     size: Size = option(default=Size(1 << 30), help="bytes that coldpress may use of the device")
     persistent: bool = option(

@@ -25,7 +25,6 @@ class FileDevice(FdDevice):
     """
 
     name = "file"
-    queue_depth = 8
     path: str | None = coldpress.option(
         default=None, help="the file; none: a temporary one without a name", validator=path_text
     )

@@ -33,7 +33,7 @@ class NvmeDevice(FdDevice):
     """
 
     name = "nvme"
-    queue_depth = 16
+    queue_depth = 8
     path: str = coldpress.option(help="the block device or file", validator=path_text)
 
     def _acquire(self) -> Image:

@@ -6,27 +6,18 @@ real one's figures are in the documentation.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import random
 from itertools import accumulate
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-from coldpress.cli import main
+from compare_rows import BLOCK, LRU_ORDERED, Rows, compare_examples
 
 PAGE = 4096
 SLOTS = 3000
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples" / "compare").glob("*.toml"))
-LRU_ORDERED = {"page", "zsmalloc", "bounce", "aligned"}
-BLOCK = 64 << 10
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     """Every example's row, by its packer's name."""
     folder = tmp_path_factory.mktemp("packers")
     rng = random.Random(7)
@@ -46,15 +37,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
         kind = "W" if rng.random() < 0.33 else "R"
         lines += [f"{kind} {slot}\n" for slot in range(start, min(start + 4, SLOTS))]
     (folder / "trace.txt").write_text("".join(lines))
-    out = io.StringIO()
-    call = ["compare", *map(str, EXAMPLES), "--trace", str(folder / "trace.txt"), "--json"]
-    with contextlib.redirect_stdout(out):
-        assert main([*call, "--input", str(folder / "pages"), "--deterministic"]) == 0
-    found: list[dict[str, Any]] = json.loads(out.getvalue())
-    return {row["packer"]: row for row in found}
+    given = ("--trace", str(folder / "trace.txt"), "--input", str(folder / "pages"))
+    return compare_examples(*given)
 
 
-def test_all_take_part_and_lose_nothing(rows: dict[str, dict[str, Any]]) -> None:
+def test_all_take_part_and_lose_nothing(rows: Rows) -> None:
     assert set(rows) == LRU_ORDERED | {"zspage"}
     for row in rows.values():
         assert row["pages"] == row["verified"] == row["stored_pages"] == SLOTS
@@ -64,20 +51,20 @@ def test_all_take_part_and_lose_nothing(rows: dict[str, dict[str, Any]]) -> None
         assert row["pool_bytes_peak"] <= row["pool_limit"]
 
 
-def test_only_page_decompresses_to_write(rows: dict[str, dict[str, Any]]) -> None:
+def test_only_page_decompresses_to_write(rows: Rows) -> None:
     for packer, row in rows.items():
         expected = row["written_back_pages"] if packer == "page" else 0
         assert row["writeback_decompressions"] == expected
 
 
-def test_the_lru_ordered_ones_invert_nothing(rows: dict[str, dict[str, Any]]) -> None:
+def test_the_lru_ordered_ones_invert_nothing(rows: Rows) -> None:
     for packer in LRU_ORDERED:
         assert rows[packer]["inversions"] == 0
         assert rows[packer]["young_share"] < 0.02
     assert rows["zspage"]["young_share"] > 0.1
 
 
-def test_bounce_against_page(rows: dict[str, dict[str, Any]]) -> None:
+def test_bounce_against_page(rows: Rows) -> None:
     page, bounce = rows["page"], rows["bounce"]
     assert bounce["written_back_pages"] == pytest.approx(page["written_back_pages"], rel=0.05)
     assert bounce["ios_of_page"] <= 1 / 16
@@ -85,6 +72,6 @@ def test_bounce_against_page(rows: dict[str, dict[str, Any]]) -> None:
     assert bounce["block_fill"] >= 1 / 1.05
 
 
-def test_writeback_allocates_less_than_two_blocks(rows: dict[str, dict[str, Any]]) -> None:
+def test_writeback_allocates_less_than_two_blocks(rows: Rows) -> None:
     for packer, row in rows.items():
         assert 0 < row["writeback_peak_bytes"] < 2 * BLOCK, packer

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pages import PAGE, page
-from stress import compressed, slow_writes, stamped_page
+from stress import compressed, run_threads, slow_writes, stamped_page
 
 from coldpress import Buffer, Pipeline, PoolFull
 from coldpress.config import load_config
@@ -213,6 +213,37 @@ def test_loads_go_on_while_a_block_is_written() -> None:
         assert threads[0].is_alive()
         go.set()
         threads[0].join()
+
+
+def test_many_storing_threads_do_not_empty_the_pool() -> None:
+    # Each store that comes while one waits goes behind it, so that the queue is never empty.
+    config = load_config(shape(PACKERS["bounce"], allocator={"limit": "4MiB"}))
+    pages = [stamped_page(slot, 0) for slot in range(256)]
+    with Pipeline(config) as pipeline:
+        slow_writes(pipeline, 0.0005)
+        lowest = pipeline._budget.limit
+        stop = threading.Event()
+
+        def store(number: int) -> None:
+            for step in range(3000):
+                if stop.is_set():
+                    return
+                pipeline.store((step * 8 + number) % 4096, pages[(step * 8 + number) % 256])
+
+        def watch() -> None:
+            nonlocal lowest
+            while not stop.wait(0.001):
+                if pipeline.stats().written_back_pages > 2000:
+                    lowest = min(lowest, pipeline._budget.pressure)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        run_threads(store, 8)
+        stop.set()
+        watcher.join()
+        assert pipeline.stats().written_back_pages > 4000
+        # Writeback stops at 90 %; two blocks in flight and a compaction may go below that.
+        assert lowest > 0.6 * pipeline._budget.limit
 
 
 def test_stores_wait_in_their_order() -> None:

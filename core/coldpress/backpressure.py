@@ -78,6 +78,7 @@ class Background:
         self._closed = False
         self._begun = False  # between the high watermark and the accept threshold
         self._idle_turns = 0  # in a row, that gave nothing back
+        self._refused = False  # the first of those who wait has tried since, and needs more room
         self._failure: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._run, name=f"coldpress-writeback-{n}", daemon=True)
@@ -126,6 +127,7 @@ class Background:
                         first = True
                         self._idle_turns = 0
                     payload = attempt()
+                    self._refused = payload < 0
                     if payload >= 0:
                         return payload
                     if self._idle_turns >= _PATIENCE and not self._busy:
@@ -197,7 +199,9 @@ class Background:
         writeback = self._writeback
         if self._paused:
             return False
-        if not writeback.wanted and not self._waiters:
+        # With many threads someone is always in the queue. That alone is no reason to go on, or the
+        # whole pool would be written out.
+        if not writeback.wanted and not (self._waiters and self._refused):
             self._begun = False
         if not self._begun:
             writeback.tidy()

@@ -44,6 +44,8 @@ def _figures(row: Row) -> dict[str, str]:
         "bytes read": human_size(now["device_read_bytes"]),
         "refaults": f"{now['refaults']:,}",
         "promoted": f"{now['promoted_pages']:,}",
+        "of these by readahead": f"{now['readahead_pages']:,}",
+        "rewritten in the cache": f"{now['cached_rewrites']:,}",
         "dropped without a write": f"{now['clean_drops']:,}",
         "decompressed to write": f"{now['writeback_decompressions']:,}",
         "writeback's peak memory": _size(row.writeback_peak_bytes),

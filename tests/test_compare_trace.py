@@ -5,6 +5,7 @@ The whole trace's figures are in the documentation.
 
 from __future__ import annotations
 
+import os
 import struct
 import sysconfig
 from collections.abc import Callable
@@ -41,6 +42,8 @@ def cut(request: pytest.FixtureRequest) -> Callable[[bytes], bytes]:
 @pytest.fixture(scope="module")
 def rows(cut: Callable[[bytes], bytes], tmp_path_factory: pytest.TempPathFactory) -> Rows:
     """Every example's row, by its packer's name."""
+    if os.environ.get("COLDPRESS_TEST_MATRIX") != "full":
+        pytest.skip("where all combinations are tested is enough: COLDPRESS_TEST_MATRIX=full")
     if not TRACE.exists():
         pytest.skip("the trace is not beside the project, and may not be in it")
     folder = tmp_path_factory.mktemp("trace")

@@ -285,7 +285,7 @@ def test_threads_on_the_same_folios(start: Callable[..., Pipeline]) -> None:
 
         def work(number: int) -> None:
             held: dict[int, int] = {}
-            for version in range(1, 120):
+            for version in range(1, 50):
                 for base in range(0, 24 * 16, 16):
                     slot = base + number
                     if version % 20 == number * 5:

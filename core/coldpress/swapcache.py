@@ -27,7 +27,7 @@ from coldpress.table import PAYLOAD_AT, TAG_MASK
 
 _LOW = 0.75  # of the cache's pages; the background thread begins above it
 _RETRY_SECONDS = 0.05  # after the pool had no room
-_MORE = 8  # times as many are compressed together if that many find no room
+_BATCH = 8  # folios compressed together: what a turn costs is shared among them
 
 
 @attrs.define
@@ -65,10 +65,6 @@ class CacheOrder:
     def restore(self, slot: int) -> None:
         """It could not leave: it is the next again."""
         self._list.push_tail(slot)
-
-    def coldest(self) -> int:
-        """The slot used longest ago, or -1."""
-        return self._list.tail()
 
     def from_coldest(self) -> Iterator[int]:
         """All slots, the one used longest ago first."""
@@ -134,18 +130,18 @@ class SwapCache:
         if self._type.pages > self._low:
             self._work.notify()
 
-    def shrink(self, count: int = 1) -> bool:
+    def shrink(self, count: int = _BATCH) -> bool:
         """Compress what was used longest ago, without waiting for room; False if it has none."""
-        slots = list(islice(self._order.from_coldest(), count))
+        slots = self._coldest(count)
         return bool(slots) and self._bring(slots, wait=False)
 
     def squeeze(self) -> bool:
         """`shrink`, by as many as it takes: the room of a few may be too little for a zspage."""
-        count = 1
+        count = _BATCH
         while not self.shrink(count):
             if count >= self._type.pages:
                 return False
-            count *= _MORE
+            count *= _BATCH
         return True
 
     def drain(self) -> bool:
@@ -176,6 +172,9 @@ class SwapCache:
         if self._thread is not None:
             with released(self._gate.lock):
                 self._thread.join()
+
+    def _coldest(self, count: int) -> list[int]:
+        return list(islice(self._order.from_coldest(), count))
 
     def _is_here(self, word: int) -> bool:
         return word & TAG_MASK == self._entries.cache_tag
@@ -213,7 +212,7 @@ class SwapCache:
         return _Leaving(victim, memoryview(self._type.fetch(slot, word >> PAYLOAD_AT)))
 
     def _exchange(self, leaving: Sequence[_Leaving]) -> int:
-        """Put into the pool what was compressed and is still good; -1 if there is no room for all.
+        """Put into the pool what was compressed and is still good; -1 if there is no room for any.
 
         Their room goes to what was made of them. Else a full pool could not even shrink.
         """
@@ -227,8 +226,10 @@ class SwapCache:
         finally:
             if done < 0:
                 self._put_back(good)
+        if done < 0 and len(good) > 1:
+            return max(self._exchange([one]) for one in good)
         if done < 0:
-            return 0 if sum(map(self._one_by_one, good)) else -1
+            return 0 if self._one_by_one(good[0]) else -1
         for one, claims in zip(good, wanted, strict=True):
             for claim in claims:
                 slots = self._members(one) if claim.pages > 1 else [claim.slot]
@@ -267,8 +268,8 @@ class SwapCache:
         with self._gate.lock, contextlib.suppress(PipelineClosed):
             while True:
                 self._gate.check()
-                slot = self._order.coldest()
-                if slot < 0 or self._type.pages <= self._low:
+                slots = self._coldest(_BATCH)
+                if not slots or self._type.pages <= self._low:
                     self._work.wait()
-                elif not self._bring([slot], wait=True):
+                elif not self._bring(slots, wait=True):
                     self._work.wait(_RETRY_SECONDS)

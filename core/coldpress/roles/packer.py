@@ -12,7 +12,7 @@ from coldpress.roles.allocator import Zspage
 from coldpress.units import Size, format_size
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)  # not frozen: one is made for each object, and that would cost thrice
 class Victim:
     """An object that is to be written, as it was when it was chosen.
 

@@ -48,13 +48,14 @@ def claimer(name: str) -> Any:
     """An entry type that claims pages."""
     fake = concrete(coldpress.EntryType, name)
     fake.prepare = lambda self, page: bytes(page)
+    fake.takes_all = name == "raw"
     return fake
 
 
 def packer(name: str) -> Any:
     """A packer whose blocks have room for one page and something more."""
     fake = concrete(coldpress.Packer, name)
-    fake.fits = lambda self, length: length < self.block
+    fake.fits = lambda self, length, page_size: length < self.block
     return fake
 
 

@@ -76,7 +76,7 @@ def stress(
 
     def work(number: int) -> None:
         rng = random.Random(seed * 1000 + number)
-        mine = [slot for slot in range(slots) if slot // MAX_PAGES % THREADS == number]
+        mine = [slot for slot in range(slots // 16 * 16) if slot // MAX_PAGES % THREADS == number]
         held: dict[int, int] = {}
         version = 0
 

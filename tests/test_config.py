@@ -216,12 +216,16 @@ pages = -3
         ("cache = {pages = -1}", ":1:10: 'pages' in [cache]: must not be negative, got -1"),
         (
             "cache.pages = 9999",
-            ":1:7: 'pages' in [cache]: must be at most 8192, half of the pool's limit of 64MiB, "
-            "got 9999",
+            ":1:7: 'pages' in [cache]: must be at most 7167, half of what the pool's limit of "
+            "64MiB leaves besides blocks, got 9999",
         ),
         (
             "allocator.limit = '8MiB'\npage_size='16KiB'\ncache.pages = 257",
-            ":3:7: 'pages' in [cache]: must be at most 256, half",
+            ":3:7: 'pages' in [cache]: must be at most 223, half",
+        ),
+        (
+            "entries = ['filled', 'zswap']\ncache.pages = 9",
+            ":1:1: 'entries': with [cache] pages there must be a type that takes every page, such",
         ),
         (
             "writeback = {promote = 'never', readahead = true}",

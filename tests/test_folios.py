@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -351,6 +352,109 @@ def test_a_chain_without_room_changes_nothing() -> None:
 
 def test_blocks_too_small_for_a_folio_s_half_take_none() -> None:
     config = load_config(shape(packer={"use": "aligned", "block": "12KiB"}))
-    assert config.packer.fits(config.packer.largest_folio)
+    assert config.packer.fits(config.packer.largest_folio(PAGE), PAGE)
     with pytest.raises(ConfigError):
         load_config(shape(packer={"use": "aligned", "block": "8KiB"}))
+
+
+@pytest.mark.parametrize("packer", ["bounce", "aligned", "zsmalloc", "zspage", "page"])
+@pytest.mark.parametrize("page_size", [8192, 16384, 65536])
+def test_larger_pages_are_written_whatever_is_in_them(page_size: int, packer: str) -> None:
+    block = page_size if packer == "page" else 4 * page_size
+    tables: dict[str, Any] = {
+        "page_size": page_size,
+        "packer": {"use": packer, "block": block},
+        "allocator": {"limit": 24 * page_size + 16 * block},
+    }
+    described = shape()
+    for name, table in tables.items():
+        described[name] = {**described[name], **table} if isinstance(table, dict) else table
+    with Pipeline(load_config(described), synchronous=True) as pipeline:
+        noise = random.Random(page_size)
+        pages = [noise.randbytes(page_size) for _ in range(150)]
+        for slot, content in enumerate(pages):
+            pipeline.store(slot, content)
+        assert pipeline.stats().written_back_pages > 50
+        for slot, content in enumerate(pages):
+            assert pipeline.load(slot) == content
+
+
+def test_a_packer_that_can_not_hold_what_it_took_is_named() -> None:
+    with Pipeline(load_config(shape()), synchronous=True) as pipeline:
+        begin = pipeline.config.packer.begin
+
+        def full(buffer: memoryview, group: int) -> coldpress.OpenBlock:
+            block = begin(buffer, group)
+            block.has_room = lambda length: False  # type: ignore[method-assign]
+            return block
+
+        pipeline.config.packer.begin = full  # type: ignore[method-assign]
+        with pytest.raises(coldpress.PluginError, match="'bounce' can not hold"):
+            for slot in range(2000):
+                pipeline.store(slot, page("mixed", slot, 1))
+        assert all(pipeline.load(s) == page("mixed", s, 1) for s in range(slot))
+
+
+def test_a_fault_in_the_middle_of_a_folio_leaks_no_room() -> None:
+    with Pipeline(load_config(shape()), synchronous=True) as pipeline:
+        entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+        alloc, calls = entry._alloc, iter(range(100))  # type: ignore[attr-defined]
+
+        def broken(data: bytes, owner: int) -> int:
+            if next(calls) == 4:
+                raise RuntimeError("an allocator's fault")
+            handle: int = alloc(data, owner)
+            return handle
+
+        entry._alloc = broken  # type: ignore[attr-defined]
+        pages = folio(0, 1, 16, "mixed")  # which shrink too little to be one object
+        with pytest.raises(RuntimeError, match="an allocator's fault"):
+            pipeline.store(0, b"".join(pages.values()))
+        assert pipeline.config.allocator.objects == 0
+        assert pipeline.stats().pool_bytes == pipeline.stats().compressed_bytes == 0
+        with pytest.raises(SlotEmpty):
+            pipeline.load(0)
+
+
+def test_a_zspage_s_folios_leave_with_it_though_they_lost_their_first_page() -> None:
+    tables = {"packer": {"use": "zspage", "block": "64KiB"}}
+    with Pipeline(load_config(shape(**tables)), synchronous=True) as pipeline:
+        for slot in range(0, 64, 2):  # two pages each, in small objects that share a zspage
+            pair = page("word", slot, 1)[:-4] + b"abcd" + page("word", slot, 2)[:-4] + b"efgh"
+            pipeline.store(slot, pair)
+        for slot in range(0, 64, 2):
+            pipeline.store(slot, page("mixed", slot, 9))
+        with pipeline._gate.lock:
+            block = pipeline._writeback.next_block(0)
+            assert block is not None
+            # Not the young pages that the folios' first slots hold now.
+            assert {victim.order for victim in block.victims} == {1}
+            assert len(block.victims) > 16
+
+
+@pytest.mark.parametrize("readahead", [False, True])
+@pytest.mark.parametrize("promote", ["first", "second"])
+def test_neighbours_of_a_folio_are_read_and_decompressed_together(
+    readahead: bool, promote: str
+) -> None:
+    tables = {
+        "writeback": {"readahead": readahead, "promote": promote},
+        "allocator": {"limit": "256KiB"},
+    }
+    with Pipeline(load_config(shape(**tables)), synchronous=True) as pipeline:
+        model: dict[int, bytes] = {}
+        for base in range(0, 960, 16):
+            store(pipeline, model, folio(base, 1, 16))
+        compressor, calls = pipeline.config.compressor, []
+        decompress = compressor.decompress
+
+        def counted(data: coldpress.Buffer, size: int) -> bytes:
+            calls.append(size)
+            return decompress(data, size)
+
+        compressor.decompress = counted  # type: ignore[method-assign]
+        reads = pipeline.stats().device_reads
+        out = bytearray(16 * PAGE)
+        pipeline.load_many(0, out)
+        assert bytes(out) == b"".join(model[slot] for slot in range(16))
+        assert (calls, pipeline.stats().device_reads - reads) == ([16 * PAGE], 1)

@@ -171,6 +171,47 @@ def test_folios_come_along_too() -> None:
             assert pipeline.load(slot) == data
 
 
+def test_the_page_that_was_asked_for_is_the_warmest() -> None:
+    with filled() as pipeline:
+        pipeline.load(0)
+        order = list(pipeline.config.policy.order())
+        assert order[-1] == 0
+        assert len(order) > 20
+
+
+def test_a_load_does_not_fail_with_its_promotion() -> None:
+    with filled(packer={"use": "page", "block": "4KiB"}) as pipeline:
+        entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+
+        def broken(data: coldpress.Buffer) -> bytes:
+            raise RuntimeError("a codec's fault")
+
+        entry._compress = broken  # type: ignore[attr-defined]
+        assert pipeline.load(0) == page("text", 0, 0)
+        assert pipeline.stats().promoted_pages == 0
+
+
+def test_nothing_is_compressed_for_a_promotion_that_is_not_due() -> None:
+    tables = {
+        "packer": {"use": "page", "block": "4KiB"},
+        "writeback": {"promote": "second", "readahead": False},
+    }
+    with filled(**tables) as pipeline:
+        entry, calls = next(one for one in pipeline.config.entry_types if one.name == "zswap"), []
+        compress = entry._compress  # type: ignore[attr-defined]
+
+        def counted(data: coldpress.Buffer) -> bytes:
+            calls.append(len(data))
+            result: bytes = compress(data)
+            return result
+
+        entry._compress = counted  # type: ignore[attr-defined]
+        pipeline.load(0)
+        assert (len(calls), pipeline.stats().promoted_pages) == (0, 0)
+        pipeline.load(0)
+        assert (len(calls), pipeline.stats().promoted_pages) == (1, 1)
+
+
 class InFlight:
     """How many reads of a device are going on at once, each for a little while."""
 
@@ -302,3 +343,18 @@ def test_close_during_load_many_is_a_closed_pipeline(tmp_path: Any) -> None:
     thread.join(60)
     assert not thread.is_alive()
     assert [type(error) for error in caught] == [coldpress.PipelineClosed]
+
+
+def test_a_device_that_fails_to_close_leaves_no_threads(tmp_path: Any) -> None:
+    pipeline = filled(synchronous=False, **on_nvme(tmp_path))
+    pipeline.load_many(0, bytearray(64 * PAGE))
+    close = pipeline.config.device.close
+
+    def fail() -> None:
+        close()
+        raise DeviceError("close failed")
+
+    pipeline.config.device.close = fail  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match="close failed"):
+        pipeline.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("coldpress")]

@@ -294,7 +294,7 @@ def test_close_ends_a_sync_that_waits_for_the_cache() -> None:
 
 def test_threads_race_with_the_cache() -> None:
     slots = 4000
-    config = load_config(shape(slots, cache={"pages": 60}))
+    config = load_config(shape(slots, cache={"pages": 50}))
     with Pipeline(config) as pipeline:
         slow_writes(pipeline, 0.001)
         report = stress(pipeline, slots, 4)
@@ -304,6 +304,134 @@ def test_threads_race_with_the_cache() -> None:
     assert stats.cached_rewrites > 0
     assert stats.refaults > 500
     assert stats.pool_bytes_peak <= stats.pool_limit
+
+
+def zswap_of(pipeline: Pipeline) -> Any:
+    return next(one for one in pipeline.config.entry_types if one.name == "zswap")
+
+
+def test_a_fault_among_several_that_leave_changes_none() -> None:
+    with opened(True, allocator={"limit": "256KiB"}, cache={"pages": 16}) as pipeline:
+        for slot in range(16):
+            pipeline.store(slot, page("mixed", slot, 1))
+        entry, calls = zswap_of(pipeline), iter(range(100))
+        alloc = entry._alloc
+
+        def broken(data: bytes, owner: int) -> int:
+            if next(calls) == 2:
+                raise RuntimeError("an allocator's fault")
+            handle: int = alloc(data, owner)
+            return handle
+
+        entry._alloc = broken
+        with pipeline._gate.lock, pytest.raises(RuntimeError, match="an allocator's fault"):
+            pipeline._cache.shrink(16)
+        for slot in range(16):
+            assert pipeline.load(slot) == page("mixed", slot, 1)
+        assert pipeline.stats().pool_bytes == 16 * PAGE
+
+
+def test_no_memory_for_a_copy_leaves_everything_in_order() -> None:
+    with opened(False) as pipeline:
+        for slot in range(16):
+            pipeline.store(slot, page("text", slot, 1))
+        kind, calls = pipeline._entries.cache_type, iter(range(100))
+        fetch = kind.fetch
+
+        def short(slot: int, payload: int) -> Any:
+            if next(calls) == 2:
+                raise MemoryError
+            return fetch(slot, payload)
+
+        kind.fetch = short  # type: ignore[method-assign]
+        with pipeline._gate.lock, pytest.raises(MemoryError):
+            pipeline._cache.shrink()
+        pipeline.sync()  # which would wait for ever for what is half on its way
+        assert pipeline.stats().cached_pages == 0
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+def test_the_thread_lives_on_after_a_codec_s_fault(error: type[Exception]) -> None:
+    with opened(False) as pipeline:
+        entry, failed = zswap_of(pipeline), threading.Event()
+        compress = entry._compress
+
+        def once(data: coldpress.Buffer) -> bytes:
+            if not failed.is_set() and threading.current_thread().name == "coldpress-cache":
+                failed.set()
+                raise error("once")
+            result: bytes = compress(data)
+            return result
+
+        entry._compress = once
+        for slot in range(PAGES):
+            pipeline.store(slot, page("text", slot, 0))
+        assert failed.wait(60)
+        deadline = time.monotonic() + 60
+        while pipeline.stats().cached_pages > PAGES * 3 // 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_what_is_stored_during_a_sync_does_not_hide_what_it_replaces() -> None:
+    # Otherwise neither the old contents nor the new would be on the device after it.
+    with opened(False) as pipeline:
+        for slot in range(40):
+            pipeline.store(slot, page("mixed", slot, 1))
+        device, begun, go = pipeline.config.device, threading.Event(), threading.Event()
+        write = device.write
+
+        def held(offset: int, data: coldpress.Buffer) -> None:
+            begun.set()
+            assert go.wait(60)
+            write(offset, data)
+
+        device.write = held  # type: ignore[method-assign]
+        sync = threading.Thread(target=pipeline.sync)
+        sync.start()
+        assert begun.wait(60)  # the first block; slot 39 comes in a later one
+        pipeline.store(39, page("mixed", 39, 2))
+        assert pipeline.stats().cached_pages == 0
+        go.set()
+        sync.join()
+        with pipeline._gate.lock:
+            assert not list(pipeline._entries.dirty())
+        pipeline.store(0, page("text", 0, 3))
+        assert pipeline.stats().cached_pages == 1  # open again
+
+
+@either
+def test_pages_of_a_cached_folio_are_rewritten_in_it(synchronous: bool) -> None:
+    with opened(synchronous) as pipeline:
+        model = {slot: page("text", slot, 1) for slot in range(16)}
+        pipeline.store(0, b"".join(model.values()))
+        for slot in range(16):
+            model[slot] = page("text", slot, 2)
+            pipeline.store(slot, model[slot])
+        pair = {slot: page("text", slot, 3) for slot in (4, 5)}
+        pipeline.store(4, b"".join(pair.values()))
+        model |= pair
+        stats = pipeline.stats()
+        assert stats.pool_bytes == 16 * PAGE
+        assert stats.cached_rewrites == 18
+        assert all(pipeline.load(slot) == data for slot, data in model.items())
+        pipeline.sync()
+        assert all(pipeline.load(slot) == data for slot, data in model.items())
+
+
+@either
+def test_low_watermarks_leave_the_cache_its_room(synchronous: bool) -> None:
+    tables = {"writeback": {"high": "40%", "accept": "30%"}, "cache": {"pages": 100}}
+    with opened(synchronous, **tables) as pipeline:
+        for slot in range(1000):
+            pipeline.store(slot, stamped_page(slot, 0))
+        deadline = time.monotonic() + 60
+        while pipeline._writeback.due:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # What the cache holds can not be written back: that is no reason to write all the rest.
+        assert len(pipeline.config.policy) > 20
+        assert pipeline.stats().payload_bytes > 0.9 * pipeline.stats().writeback_bytes
 
 
 def publishes_what_was_compressed_before_a_change(pipeline: Pipeline) -> None:

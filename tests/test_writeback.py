@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 from pages import PAGE, page
 from stress import compressed, run_threads, slow_writes, stamped_page
 
-from coldpress import Buffer, Pipeline, PoolFull
+from coldpress import Buffer, ColdpressError, DeviceError, Pipeline, PoolFull
 from coldpress.config import load_config
 
 PACKERS = {
@@ -348,3 +349,44 @@ def test_turns_from_before_a_store_waited_do_not_refuse_it() -> None:
             with pipeline._gate.lock:
                 waiting._idle_turns = 99  # type: ignore[union-attr]
         assert all(pipeline.load(slot) == page("noise", slot, 0) for slot in range(1000, 1600))
+
+
+def test_close_while_writes_fail_ends_the_writers() -> None:
+    # The first write fails while the other is still going on, and while `close` waits for both:
+    # the writer that finds nothing to do then must not go to sleep.
+    tables = {"writeback": {"high": "40%", "accept": "10%"}}
+    pipeline = Pipeline(load_config(shape(PACKERS["bounce"], **tables)))
+    inside = threading.Semaphore(0)
+    go = [threading.Event(), threading.Event()]
+    numbers = iter(range(10**6))
+
+    def fail(offset: int, data: Buffer) -> None:
+        number = next(numbers)
+        inside.release()
+        if number < 2:
+            assert go[number].wait(60)
+        raise DeviceError("no write")
+
+    pipeline.config.device.write = fail  # type: ignore[method-assign]
+
+    def fill() -> None:
+        with contextlib.suppress(ColdpressError):
+            for slot in range(4000):
+                pipeline.store(slot, page("mixed", slot, 0))
+
+    filler = threading.Thread(target=fill)
+    filler.start()
+    assert inside.acquire(timeout=60)
+    assert inside.acquire(timeout=60)
+    closer = threading.Thread(target=pipeline.close)
+    closer.start()
+    while not pipeline._gate.closed:
+        time.sleep(0.001)
+    time.sleep(0.1)  # so that `close` has told everybody, and lets the lock go
+    for one in go:
+        one.set()
+        time.sleep(0.1)
+    closer.join(30)
+    filler.join(30)
+    assert not closer.is_alive()
+    assert not filler.is_alive()

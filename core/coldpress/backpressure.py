@@ -184,7 +184,8 @@ class Background:
         with self._lock:
             try:
                 while not self._closed:
-                    if not self._turn():
+                    # `close` may have come, and told everybody, while the turn let the lock go.
+                    if not self._turn() and not self._closed:
                         self._work.wait(_RETRY_SECONDS if self._idle_turns else None)
             except BaseException as error:  # a plugin's fault: tell those who wait, do not hang
                 self._failure = error

@@ -74,11 +74,16 @@ class Claims:
 
 
 def commit_all(claims: Sequence[Claim]) -> int:
-    """Commit all of them, or none: 0, or -1 if the pool has no room."""
-    for number, claim in enumerate(claims):
-        claim.payload = claim.one.commit(claim.slot, claim.prepared)
-        if claim.payload < 0:
-            for done in claims[:number]:
-                done.one.release(done.payload)
-            return -1
+    """Commit all of them, or none: 0, or -1 if the pool has no room; none if one raises, too."""
+    done: list[Claim] = []
+    try:
+        for claim in claims:
+            claim.payload = claim.one.commit(claim.slot, claim.prepared)
+            if claim.payload < 0:
+                return -1
+            done.append(claim)
+    finally:
+        if len(done) < len(claims):
+            for claim in done:
+                claim.one.release(claim.payload)
     return 0

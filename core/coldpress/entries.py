@@ -126,9 +126,19 @@ class Entries:
         """The zspage in which the victim lies together with other slots' objects, if it does."""
         return self._pool_type(victim.word).zspage(victim.word >> PAYLOAD_AT)
 
-    def is_companion(self, slot: int) -> bool:
-        """Whether a slot that a zspage names may leave together with the others in it."""
-        return slot < self.table.slots and self.is_dirty(slot)
+    def companion(self, owner: int, zspage: int) -> int:
+        """A slot of the object that lies in this zspage under its owner's name, if it may leave.
+
+        The owner is a folio's first slot, which may hold something else by now. -1 if there is no
+        such object, or it has a copy on the device or is on its way there.
+        """
+        for slot in range(owner, min(owner + MAX_PAGES, self.table.slots)):
+            word = self.table.get(slot)
+            if (slot == owner or word & FOLIO) and self.is_dirty(slot):
+                one = self._pool_type(word)
+                if one.zspage_number(word >> PAYLOAD_AT) == zspage:
+                    return slot
+        return -1
 
     def is_dirty(self, slot: int) -> bool:
         """Whether the slot's only copy is in the pool and not on its way to the device."""
@@ -216,7 +226,6 @@ class Entries:
     def changed(self, slot: int, word: int) -> None:
         """The object of this word has other contents: copies that were made of it are stale."""
         self._staged.pop(self._key(slot, word), None)
-        self.clock += 1
 
     def unstage(self, victim: Victim) -> Sequence[int]:
         """The object is not on its way any more: its members, none if it has changed."""

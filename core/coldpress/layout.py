@@ -8,6 +8,9 @@ SUPERBLOCK_MAGIC = b"COLDPRES"
 SUPERBLOCKS = 2
 """Superblock pages at the start; A and B alternate."""
 
+STAGED_SHARE = 8
+"""One part in so many of the pool's limit may be blocks that are staged, or else one block."""
+
 RESERVE_BLOCKS = 2
 """Blocks that writeback leaves to the cleaner."""
 

@@ -91,7 +91,7 @@ class Loads:
         stop = slot + len(out) // size
         at = 0
         while slot < stop:
-            found, empty = self._look_up(slot, min(stop - slot, self._window))
+            found, empty = self._look_up(slot, stop)
             far = self._read_ahead_of_use([one for one in found if one[2] & TAG_MASK == device])
             for first, count, word, one, token in found:
                 if word & TAG_MASK == device:
@@ -104,7 +104,7 @@ class Loads:
                 whole = len(pages) == end - at
                 out[at:end] = pages if whole else self._cut(first, count, pages)
                 at = end
-            slot += self._window
+                slot = first + count
             if empty is not None:
                 raise empty
 
@@ -114,13 +114,13 @@ class Loads:
             if self._readers is not None:
                 self._readers.shutdown()
 
-    def _look_up(self, slot: int, count: int) -> tuple[list[_Found], SlotEmpty | None]:
-        """The objects of so many slots, up to the first that is empty."""
+    def _look_up(self, slot: int, stop: int) -> tuple[list[_Found], SlotEmpty | None]:
+        """The objects of some slots before `stop`, up to the first that is empty."""
         entries = self._entries
         found: list[_Found] = []
-        stop = slot + count
+        window = min(stop, slot + self._window)
         with self._gate.entered():
-            while slot < stop:
+            while slot < window:
                 word = entries.table.get(slot)
                 tag = word & TAG_MASK
                 one = entries.types[tag]
@@ -188,7 +188,7 @@ class Loads:
             if self._gate.closed:
                 raise PipelineClosed("the pipeline was closed during a load") from None
             raise
-        commit = self._promotion.prepare(token, pages)
+        commit = self._promotion.prepare(word, token, pages)
         with self._gate.lock:
             self._store.count_read(token)
             self.refaults += count
@@ -202,7 +202,17 @@ class Loads:
             others = iter(token.others)
             while (some := list(islice(others, _ALONG))) and self._bring_along(token, some):
                 pass
+            self._touch(slot)
         return pages
+
+    def _touch(self, slot: int) -> None:
+        """The page that was asked for is warmer than those that came along."""
+        entries = self._entries
+        with self._gate.lock:
+            word = entries.table.get(slot)
+            order = entries.orders[word & TAG_MASK]
+            if order is not None and not self._gate.closed:
+                order.touch(entries.known_as(slot))
 
     def _may_promote(self) -> bool:
         return not self._gate.closed and not self._backpressure.crowded

@@ -23,7 +23,7 @@ from coldpress.entries import Entries
 from coldpress.errors import ConfigError, DeviceError, PageLength, PoolFull, Problem, SlotRange
 from coldpress.folio import folio_pages
 from coldpress.loading import Loads
-from coldpress.locks import Gate
+from coldpress.locks import Gate, released
 from coldpress.promotion import Promotion
 from coldpress.roles.entry_type import EntryContext
 from coldpress.staging import headroom
@@ -85,7 +85,7 @@ class Pipeline:
             budget=budget,
             codecs=codecs,
             store=store,
-            largest_folio=config.packer.largest_folio,
+            largest_folio=config.packer.largest_folio(config.page_size),
             cache_pages=config.cache.pages,
         )
         for one in config.entry_types:
@@ -93,8 +93,7 @@ class Pipeline:
         cache_order = CacheOrder(config.slots)
         entries = Entries(config.slots, config.entry_types, config.policy, cache_order)
         # The claimers come first, in the order in which they are asked.
-        claimers = list(enumerate(config.entry_types[: len(config.entries)], start=1))
-        claims = Claims(claimers, config.page_size)
+        claims = Claims(list(enumerate(config.claimers, start=1)), config.page_size)
         self._entries = entries
         self._cleaner = Cleaner(entries, store, config.page_size, gate.lock)
         self._writeback = Writeback(
@@ -108,6 +107,7 @@ class Pipeline:
             config.page_size,
             config.writeback.high,
             config.writeback.accept,
+            config.cache.pages,
             around,
         )
         self._promotion = Promotion(
@@ -184,7 +184,8 @@ class Pipeline:
     def load_many(self, slot: int, buffer: bytearray | memoryview) -> None:
         """Fill `buffer` with the pages of consecutive slots. Raises at the first that fails.
 
-        A folio is read and decompressed once; several reads from the device are in flight at once.
+        Neighbours of one folio are read and decompressed together. Several reads are in flight at
+        once where the device gains by it.
         """
         view = plain_bytes(buffer)
         slot, _ = self._span(slot, view.nbytes)
@@ -201,22 +202,30 @@ class Pipeline:
     def sync(self) -> None:
         """Bring everything stored so far to the device, durable; what is in RAM stays there.
 
-        Blocks that are free again are discarded. Raises `DeviceError`; nothing is lost by it.
+        Blocks that are free again are discarded. Raises `DeviceError`, and `PoolFull` if the pool
+        has no room for what is in the swap cache; nothing is lost by it.
         """
         with self._sync_lock, self._gate.entered():
-            if not self._cache.drain():  # before the writers pause, for it may need them
-                raise self._pool_full()
-            self._backpressure.pause()
+            self._cache.closed_to_new = True
             try:
-                unlocked = self._backpressure.unlocked
-                self._writeback.flush_open(unlocked=unlocked)
-                self._writeback.write_dirty(unlocked=unlocked)
-                self._store.flush()
-            except DeviceError:
-                self._gate.check()  # a device that was closed meanwhile can not be written
-                raise
+                self._sync()
             finally:
-                self._backpressure.resume()
+                self._cache.closed_to_new = False
+
+    def _sync(self) -> None:
+        if not self._cache.drain():  # before the writers pause, for it may need them
+            raise self._pool_full()
+        self._backpressure.pause()
+        try:
+            unlocked = self._backpressure.unlocked
+            self._writeback.flush_open(unlocked=unlocked)
+            self._writeback.write_dirty(unlocked=unlocked)
+            self._store.flush()
+        except DeviceError:
+            self._gate.check()  # a device that was closed meanwhile can not be written
+            raise
+        finally:
+            self._backpressure.resume()
 
     def compact(self) -> int:
         """Move the pool's objects together; how many bytes went back to the system."""
@@ -262,6 +271,7 @@ class Pipeline:
             device_bytes=space.pages * self._page_size,
             metadata_bytes=entries.metadata_bytes
             + self.config.allocator.metadata_bytes
+            + self._cache.metadata_bytes
             + space.metadata_bytes,
         )
 
@@ -286,8 +296,11 @@ class Pipeline:
             self.config.allocator.close()
             for one in self.config.entry_types:
                 one.close()
-            self._store.close()
-        self._loads.close()
+            try:
+                self._store.close()
+            finally:
+                with released(self._gate.lock):
+                    self._loads.close()
 
     def __enter__(self) -> Pipeline:
         return self

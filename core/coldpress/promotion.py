@@ -43,13 +43,16 @@ class Promotion:
             return self._entries.device_type.seen(word >> PAYLOAD_AT)
         return self._when == "first"
 
-    def prepare(self, token: DeviceObject, page: bytes) -> Commit | None:
+    def prepare(self, word: int, token: DeviceObject, page: bytes) -> Commit | None:
         """What `consider` needs; without a lock, since it may have to compress once more."""
-        if self._when == "never":
+        if not self.is_due(word):
             return None
         if self._keeps_compressed:
             return partial(self._adopt, token)
-        tag, one, prepared = self._claims.page(token.slot, memoryview(page))
+        try:
+            tag, one, prepared = self._claims.page(token.slot, memoryview(page))
+        except Exception:  # a codec's, or nobody takes it any more; the load itself went well
+            return None
         if not self._entries.pool_types[tag]:
             return None
         return lambda: (tag, one.commit(token.slot, prepared))
@@ -60,9 +63,8 @@ class Promotion:
         Under the pipeline's lock. It is skipped if the pool has no room.
         """
         if commit is None:
-            return False
-        if not self.is_due(word):
-            self._entries.mark_seen(slot, word)
+            if self._when == "second" and not self.is_due(word):
+                self._entries.mark_seen(slot, word)
             return False
         tag, payload = commit()
         if payload < 0:

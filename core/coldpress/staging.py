@@ -5,7 +5,9 @@ from __future__ import annotations
 import mmap
 
 from coldpress.budget import PoolBudget
+from coldpress.errors import PluginError
 from coldpress.flat import reserve
+from coldpress.layout import STAGED_SHARE
 from coldpress.roles.packer import OpenBlock, Packer
 
 
@@ -15,7 +17,7 @@ def headroom(limit: int, packer: Packer, in_flight: int) -> int:
     But always one block: without it nothing could ever be written.
     """
     wanted = packer.open_blocks + in_flight
-    return packer.block * max(1, min(wanted, limit // 8 // packer.block))
+    return packer.block * max(1, min(wanted, limit // STAGED_SHARE // packer.block))
 
 
 class Staging:
@@ -53,6 +55,9 @@ class Staging:
         block = self.lend(group)
         if block is None:
             return None, self.oldest()
+        if not block.has_room(length):
+            self.give_back(block)
+            raise PluginError(f"packer {self._packer.name!r} can not hold what it said would fit")
         self._open[group] = block
         return block, None
 

@@ -7,7 +7,6 @@ compresses something itself.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -19,7 +18,6 @@ from coldpress.backpressure import Background, Inline
 from coldpress.claims import Claim, Claims, commit_all
 from coldpress.entries import Entries
 from coldpress.errors import PipelineClosed, PluginError
-from coldpress.folio import MAX_PAGES
 from coldpress.locks import Gate, released
 from coldpress.roles.packer import Victim
 from coldpress.slotlist import SlotList
@@ -66,6 +64,11 @@ class CacheOrder:
         """It could not leave: it is the next again."""
         self._list.push_tail(slot)
 
+    @property
+    def metadata_bytes(self) -> int:
+        """Resident bytes of the links."""
+        return self._list.metadata_bytes
+
     def from_coldest(self) -> Iterator[int]:
         """All slots, the one used longest ago first."""
         return self._list.from_tail()
@@ -74,7 +77,8 @@ class CacheOrder:
 class SwapCache:
     """Holds up to `pages` pages, of which each has its room in the pool's limit.
 
-    Attributes: `pages`; `rewrites`, pages that were overwritten here, and so not compressed.
+    Attributes: `pages`; `closed_to_new`, whether stores have to go past it for now; `rewrites`,
+    pages that were overwritten here, and so not compressed.
 
     Notes: every method is called under the pipeline's lock, which is let go while
     pages are compressed, unless writeback is synchronous.
@@ -90,6 +94,7 @@ class SwapCache:
         pages: int,
     ) -> None:
         self.rewrites = 0
+        self.closed_to_new = False
         self._gate = gate
         self._entries = entries
         self._type = entries.cache_type
@@ -105,23 +110,30 @@ class SwapCache:
             self._thread = threading.Thread(target=self._run, name="coldpress-cache", daemon=True)
             self._thread.start()
 
+    @property
+    def metadata_bytes(self) -> int:
+        """Resident bytes of its order."""
+        return self._order.metadata_bytes
+
     def has_place(self, pages: int) -> bool:
         """Whether a folio of so many pages can be here now."""
         return self._type.pages + pages <= self.pages
 
     def rewrite(self, slot: int, data: memoryview, pages: int) -> bool:
-        """Overwrite a folio that is here and has all of these slots; False if there is none."""
+        """Overwrite these pages of a folio that is here; False if none has them all."""
         entries = self._entries
         word = entries.table.get(slot)
         if word & TAG_MASK != entries.cache_tag:
             return False
-        payload = word >> PAYLOAD_AT
-        if self._type.span(payload) != pages or len(entries.members(slot, word)) != pages:
+        if any(entries.table.get(one) != word for one in range(slot + 1, slot + pages)):
             return False
-        self._type.overwrite(payload, data)
-        entries.changed(slot, word)  # what is being made of the former contents is not wanted
-        self._order.remove(slot)
-        self._order.insert(slot)
+        payload = word >> PAYLOAD_AT
+        self._type.overwrite(payload, data, slot % self._type.span(payload))
+        # What is being made of the former contents is not wanted any more.
+        entries.changed(slot, word)
+        known = entries.known_as(slot)
+        self._order.remove(known)
+        self._order.insert(known)
         self.rewrites += pages
         return True
 
@@ -136,32 +148,35 @@ class SwapCache:
         return bool(slots) and self._bring(slots, wait=False)
 
     def squeeze(self) -> bool:
-        """`shrink`, by as many as it takes: the room of a few may be too little for a zspage."""
+        """`shrink`, by as many as it takes: the room of a few may be too little for a zspage.
+
+        False if that gives no room; what others are compressing is waited for.
+        """
         count = _BATCH
         while not self.shrink(count):
+            if self._type.pages and not self._coldest(1):
+                self._left.wait()
+                self._gate.check()
+                return True
             if count >= self._type.pages:
                 return False
             count *= _BATCH
         return True
 
     def drain(self) -> bool:
-        """Bring all that is here now to the pool; False if there is no room for it.
+        """Bring all that is here to the pool; False if there is no room for it.
 
-        What is stored meanwhile may stay.
+        `closed_to_new` is set meanwhile, so that nothing comes in the place of what leaves.
         """
         entries = self._entries
         here = [(slot, entries.table.get(slot)) for slot in self._order.from_coldest()]
         here += [(one.slot, one.word) for one in entries.staged if self._is_here(one.word)]
         for slot, word in here:
-            # A folio may leave page by page. What is there after as many turns is newer.
-            for _ in range(MAX_PAGES):
-                while entries.is_leaving(slot, word):  # if that fails, it is back where it was
+            while members := entries.members(slot, word):  # a folio may leave page by page
+                if entries.is_leaving(slot, word):  # if that fails, it is back where it was
                     self._left.wait()
                     self._gate.check()
-                members = entries.members(slot, word)
-                if not members:
-                    break
-                if not self._bring([members[0]], wait=True):
+                elif not self._bring([members[0]], wait=True) and not self.squeeze():
                     return False
         return True
 
@@ -182,8 +197,10 @@ class SwapCache:
     def _bring(self, slots: Sequence[int], *, wait: bool) -> bool:
         """Bring these, which are in order, to the pool; False if there is no room: they stay."""
         backpressure = self._backpressure
-        leaving = [self._take(slot) for slot in slots]
+        leaving: list[_Leaving] = []
         try:
+            for slot in slots:
+                self._take(slot, leaving)
             with released(self._gate.lock, backpressure.unlocked):
                 for one in leaving:
                     one.claims = self._claims.folio(one.victim.slot, one.pages)
@@ -202,14 +219,14 @@ class SwapCache:
                     self._order.restore(members[0])
             self._left.notify_all()
 
-    def _take(self, slot: int) -> _Leaving:
-        """Take a folio out of its order, and copy it."""
+    def _take(self, slot: int, leaving: list[_Leaving]) -> None:
+        """Copy a folio, which may fail, and then take it out of its order."""
         word = self._entries.table.get(slot)
         span = self._type.span(word >> PAYLOAD_AT)
         victim = Victim(slot & -span, word, 0, span.bit_length() - 1, 0, 0)
+        leaving.append(_Leaving(victim, memoryview(self._type.fetch(slot, word >> PAYLOAD_AT))))
         self._order.remove(slot)
         self._entries.stage(victim)
-        return _Leaving(victim, memoryview(self._type.fetch(slot, word >> PAYLOAD_AT)))
 
     def _exchange(self, leaving: Sequence[_Leaving]) -> int:
         """Put into the pool what was compressed and is still good; -1 if there is no room for any.
@@ -265,11 +282,17 @@ class SwapCache:
                 raise PluginError(f"entry type {self._type.name!r} lost a place it had given back")
 
     def _run(self) -> None:
-        with self._gate.lock, contextlib.suppress(PipelineClosed):
-            while True:
-                self._gate.check()
+        with self._gate.lock:
+            while not self._gate.closed:
                 slots = self._coldest(_BATCH)
                 if not slots or self._type.pages <= self._low:
                     self._work.wait()
-                elif not self._bring(slots, wait=True):
+                    continue
+                try:
+                    brought = self._bring(slots, wait=True)
+                except PipelineClosed:
+                    return
+                except Exception:  # a plugin's: a store or a sync that needs room meets it, too
+                    brought = False
+                if not brought and not self._gate.closed:
                     self._work.wait(_RETRY_SECONDS)

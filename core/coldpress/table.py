@@ -33,13 +33,6 @@ class SwapTable:
         """Set the slot's word, whatever it was."""
         self.words[slot] = word
 
-    def compare_exchange(self, slot: int, expected: int, word: int) -> bool:
-        """Set the slot's word if it is still the expected one; whether it was."""
-        if self.words[slot] != expected:
-            return False
-        self.words[slot] = word
-        return True
-
     @property
     def metadata_bytes(self) -> int:
         """Bytes of the table that are in RAM."""

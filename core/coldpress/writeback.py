@@ -60,7 +60,8 @@ class Writeback:
     """Moves objects from the pool to the device, block by block.
 
     `high` and `accept` are bytes of the pool: above `high` writeback is due, and it goes on until
-    `accept`.
+    `accept`. The shares that they are given as are of what the swap cache's `cache_pages` leave:
+    writeback can not give those back.
 
     Attributes: `leaving`, object bytes in blocks that are being written; `ranks`, whether victims
     were the oldest.
@@ -81,6 +82,7 @@ class Writeback:
         page_size: int,
         high: float,
         accept: float,
+        cache_pages: int,
         around: Around = nullcontext,
     ) -> None:
         self.counters = WritebackCounters()
@@ -88,8 +90,10 @@ class Writeback:
         # In a small pool what is set aside for blocks is more than the share above `high`:
         # writeback begins early enough all the same that one more object finds room.
         usable = budget.limit - budget.headroom - allocator.largest_grant(page_size)
-        self.high = max(0, min(int(budget.limit * high), usable))
-        self.accept = max(0, self.high - int(budget.limit * (high - accept)))
+        cached = cache_pages * page_size
+        room = budget.limit - cached
+        self.high = max(0, min(cached + int(room * high), usable))
+        self.accept = max(0, self.high - int(room * (high - accept)))
         self.leaving = 0
         self._entries = entries
         self._store = store
@@ -185,12 +189,13 @@ class Writeback:
 
     def _stage_companions(self, block: OpenBlock, zspage: Zspage | None) -> None:
         entries = self._entries
-        for slot in zspage.owners if zspage else ():
-            if not entries.is_companion(slot):
+        for owner in zspage.owners if zspage else ():
+            slot = entries.companion(owner, zspage.number) if zspage else -1
+            if slot < 0:
                 continue  # the victim itself, or something that has a copy on the device
             victim = entries.victim(slot, self._store.next_sequence())
             if not block.has_room(victim.length):
-                break
+                continue
             coldest = entries.policy.coldest()
             known = entries.known_as(slot)
             entries.policy.remove(known)

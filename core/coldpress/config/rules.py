@@ -7,7 +7,7 @@ from typing import Any
 
 from coldpress.config.document import Path
 from coldpress.config.schema import PipelineConfig
-from coldpress.layout import smallest_device
+from coldpress.layout import STAGED_SHARE, smallest_device
 from coldpress.roles import DeviceEntryType
 from coldpress.units import Percent, format_size
 from coldpress.values import written
@@ -44,13 +44,6 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
             f"'size' in [device]: must be at least {format_size(smallest)} for blocks of "
             f"{format_size(block)}, got {format_size(size)}",
         )
-    cached = tables["cache"].get("pages")
-    if cached and page_size and limit is not None and cached * page_size > limit // 2:
-        yield (
-            [("cache", "pages"), ("allocator", "limit"), ("page_size",)],
-            f"'pages' in [cache]: must be at most {limit // 2 // page_size}, half of the pool's "
-            f"limit of {format_size(limit)}, got {cached}",
-        )
     if tables["writeback"].get("readahead") and tables["writeback"].get("promote") == "never":
         yield (
             [("writeback", "readahead"), ("writeback", "promote")],
@@ -67,7 +60,7 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
 def between(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
     """What is wrong between components, by their own word: the key concerned and a text."""
     allocator, packer, device = config.allocator, config.packer, config.device
-    if not packer.fits(config.page_size):
+    if not packer.fits(config.page_size, config.page_size):
         yield (
             ("packer", "block"),
             f"'block' in [packer] {packer.name}: {format_size(packer.block)} can not hold a page "
@@ -81,6 +74,21 @@ def between(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
             f"'limit' in [allocator] {allocator.name}: must be at least {format_size(smallest)}: "
             f"a block of {format_size(packer.block)} staged, and what one object may need, "
             f"got {format_size(allocator.limit)}",
+        )
+    staged = max(packer.block, allocator.limit // STAGED_SHARE)
+    most = (allocator.limit - staged - allocator.largest_grant(config.page_size)) // 2
+    most = max(most // config.page_size, 0)
+    if config.cache.pages > most:
+        yield (
+            ("cache", "pages"),
+            f"'pages' in [cache]: must be at most {most}, half of what the pool's limit of "
+            f"{format_size(allocator.limit)} leaves besides blocks, got {config.cache.pages}",
+        )
+    if config.cache.pages and not any(one.takes_all for one in config.claimers):
+        yield (
+            ("entries",),
+            "'entries': with [cache] pages there must be a type that takes every page, such as "
+            "'raw': a page that none takes would be found out too late",
         )
     for one in config.entry_types:
         if isinstance(one, DeviceEntryType) and device.size > one.largest_device:

@@ -83,7 +83,7 @@ class CacheConfig:
 
     pages: int = option(
         default=0,
-        help="pages kept as they were stored until they are cold, in half of the limit at most",
+        help="pages kept as they were stored until they are cold, in half of the pool at most",
         validator=_not_negative,
     )
 
@@ -107,6 +107,11 @@ class PipelineConfig(TopLevel):
     cache: CacheConfig
     names: dict[str, str]
     _used: list[bool] = attrs.field(factory=list, init=False, repr=False, eq=False)
+
+    @property
+    def claimers(self) -> tuple[EntryType, ...]:
+        """The entry types that are offered pages, in their order."""
+        return self.entry_types[: len(self.entries)]
 
     def use_once(self) -> None:
         """Raises `PluginError` at the second call: two pipelines can not share components."""

@@ -13,8 +13,13 @@ from coldpress.units import Size, format_size
 
 @attrs.frozen
 class Zspage:
-    """Pages cut into equal objects: `size` bytes of each, how many `pages`, whose they are."""
+    """Pages cut into equal objects.
 
+    `number` tells which of all zspages it is; objects have `size` bytes, `pages` is how many pages
+    there are, `owners` are those of its objects.
+    """
+
+    number: int
     size: int
     pages: int
     owners: list[int]
@@ -102,6 +107,10 @@ class Allocator(Component):
     def zspage(self, handle: int) -> Zspage | None:
         """The zspage that the object shares with others; None if it shares none."""
         return None
+
+    def zspage_number(self, handle: int) -> int:
+        """The `number` of that zspage, or -1."""
+        return -1
 
     @abc.abstractmethod
     def free(self, handle: int) -> None:

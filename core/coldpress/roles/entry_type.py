@@ -45,7 +45,7 @@ class EntryType(Component):
     A folio, 2**order pages stored as one, is offered to the types with `folios` alone, and page by
     page to all if none of them takes it. The one payload stands in the words of all its slots. If
     its `span` is more than one, `release` is called once, when the last of them has changed;
-    otherwise for each slot by itself.
+    otherwise for each slot by itself. What was committed but is not needed is released once.
 
     Notes:
         `prepare` and `decode` run on any number of threads without a lock, and may be slow. All
@@ -58,6 +58,9 @@ class EntryType(Component):
 
     folios: ClassVar[bool] = False
     """Whether `prepare` takes several pages as one; `commit` is given the first one's slot then."""
+
+    takes_all: ClassVar[bool] = False
+    """Whether `prepare` takes every page."""
 
     def open(self, context: EntryContext) -> None:
         """Make ready, once, before any other call."""
@@ -129,6 +132,10 @@ class PoolEntryType(EntryType):
         """The zspage that the object shares with others' slots; None if it shares none."""
         return None
 
+    def zspage_number(self, payload: int) -> int:
+        """The `number` of that zspage, or -1. O(1)."""
+        return -1
+
     @abc.abstractmethod
     def adopts(self, codec: int, order: int, length: int) -> bool:
         """Whether `adopt` takes an object like this."""
@@ -163,8 +170,8 @@ class CacheEntryType(EntryType):
     def resident_bytes(self) -> int: ...
 
     @abc.abstractmethod
-    def overwrite(self, payload: int, pages: memoryview) -> None:
-        """Other contents of the same length in place of what is there."""
+    def overwrite(self, payload: int, pages: memoryview, at: int = 0) -> None:
+        """Other contents for some of its pages, from the one with number `at` on."""
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)

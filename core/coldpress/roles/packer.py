@@ -145,9 +145,9 @@ class Packer(Component):
             take an eighth of the pool's limit at most; beyond that the oldest is written short.
 
     Notes:
-        `fits` is called before `open` too. `group` and `begin` run under the pipeline's lock,
-        `extract` on any number of threads without. No page is allocated but the lent buffers,
-        which count against the pool's limit.
+        `fits` and `largest_folio` are called before `open` too. `group` and `begin` run under the
+        pipeline's lock, `extract` on any number of threads without. No page is allocated but the
+        lent buffers, which count against the pool's limit.
     """
 
     whole_zspages: ClassVar[bool] = False
@@ -160,14 +160,13 @@ class Packer(Component):
         default=Size(64 << 10), help="bytes written in one I/O, whole pages", validator=_block
     )
 
-    @property
-    def largest_folio(self) -> int:
+    def largest_folio(self, page_size: int) -> int:
         """The most bytes of an object that is a folio's: half a block, or 0, no folios.
 
         A larger one would leave the rest of its block empty too often.
         """
         half = self.block // 2
-        return half if self.keeps_compressed and self.fits(half) else 0
+        return half if self.keeps_compressed and self.fits(half, page_size) else 0
 
     @abc.abstractmethod
     def open(self, page_size: int) -> None:
@@ -178,7 +177,7 @@ class Packer(Component):
         return 1
 
     @abc.abstractmethod
-    def fits(self, length: int) -> bool:
+    def fits(self, length: int, page_size: int) -> bool:
         """Whether an object of `length` bytes can ever be written."""
 
     def group(self, length: int) -> int:

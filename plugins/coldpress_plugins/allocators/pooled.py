@@ -29,6 +29,7 @@ class Pool(Protocol):
     def compact(self) -> int: ...
     def resident_bytes(self) -> int: ...
     def zspage(self, handle: int) -> coldpress.Zspage | None: ...
+    def zspage_number(self, handle: int) -> int: ...
     def close(self) -> None: ...
 
 
@@ -80,6 +81,9 @@ class PooledAllocator(coldpress.Allocator):
 
     def zspage(self, handle: int) -> coldpress.Zspage | None:
         return self._pool.zspage(handle)
+
+    def zspage_number(self, handle: int) -> int:
+        return self._pool.zspage_number(handle)
 
     def compact(self) -> int:
         return self._pool.compact()

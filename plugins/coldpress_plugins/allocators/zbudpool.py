@@ -95,6 +95,10 @@ class ZbudPool:
     def zspage(self, handle: int) -> None:
         """See `Allocator.zspage`: zbud has none."""
 
+    def zspage_number(self, handle: int) -> int:
+        """See `Allocator.zspage_number`."""
+        return -1
+
     def compact(self) -> int:
         """0: a handle is a place, so nothing can move."""
         return 0

@@ -135,7 +135,12 @@ class ZsPool:
         start = zspage * self._extent
         headers = [self._words[start + index * size >> 3] for index in range(capacity)]
         owners = [header >> 32 for header in headers if header & 1]
-        return coldpress.Zspage(size, self._bytes[number] // self.page_size, owners)
+        return coldpress.Zspage(zspage, size, self._bytes[number] // self.page_size, owners)
+
+    def zspage_number(self, handle: int) -> int:
+        """See `Allocator.zspage_number`."""
+        zspage = self._row(handle) >> self._bits
+        return -1 if self._capacity[self._class[zspage]] == 1 else zspage
 
     def compact(self) -> int:
         """See `Allocator.compact`. O(objects moved) and, per class, O(zspages not full)."""

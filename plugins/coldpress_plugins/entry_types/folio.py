@@ -53,9 +53,9 @@ class Folio(CacheEntryType):
         self.overwrite(payload, prepared)
         return payload
 
-    def overwrite(self, payload: int, pages: memoryview) -> None:
-        start, end = self._range(payload)
-        self._extents.view[start:end] = pages
+    def overwrite(self, payload: int, pages: memoryview, at: int = 0) -> None:
+        start = self._range(payload)[0] + at * self._page_size
+        self._extents.view[start : start + len(pages)] = pages
 
     def fetch(self, slot: int, payload: int) -> bytes:
         start, end = self._range(payload)

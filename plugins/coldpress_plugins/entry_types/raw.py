@@ -16,6 +16,7 @@ class Raw(PoolEntryType):
 
     name = "raw"
     counts_as = "incompressible_pages"
+    takes_all = True
 
     def open(self, context: EntryContext) -> None:
         self._page_size = context.page_size

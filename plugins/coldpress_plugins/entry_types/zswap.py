@@ -93,10 +93,17 @@ class Zswap(PoolEntryType):
         self._objects.copy_into(payload & _HANDLE_MASK, length, out, at)
 
     def zspage(self, payload: int) -> Zspage | None:
-        _, _, length = self.describe(payload)
-        if length > self._max_size:
+        if self._is_chain(payload):
             return None  # its pieces lie in several
         return self._allocator.zspage(payload & _HANDLE_MASK)
+
+    def zspage_number(self, payload: int) -> int:
+        if self._is_chain(payload):
+            return -1
+        return self._allocator.zspage_number(payload & _HANDLE_MASK)
+
+    def _is_chain(self, payload: int) -> bool:
+        return (payload >> _LENGTH & _LENGTH_MASK) + 1 > self._max_size
 
     def adopts(self, codec: int, order: int, length: int) -> bool:
         return codec != STORED and length <= (self._largest_folio if order else self._max_size)

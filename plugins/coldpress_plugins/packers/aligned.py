@@ -19,8 +19,8 @@ class Aligned(Bounce):
 
     name = "aligned"
 
-    def fits(self, length: int) -> bool:
-        return table_bytes(1, 4096) + self.extent(length) <= self.block
+    def fits(self, length: int, page_size: int) -> bool:
+        return table_bytes(1, page_size) + self.extent(length) <= self.block
 
     def begin(self, buffer: memoryview, group: int) -> OpenBlock:
         return RecordBlock(buffer, self._page_size, align=self._page_size)

@@ -23,7 +23,7 @@ class Bounce(Packer):
     def open(self, page_size: int) -> None:
         self._page_size = page_size
 
-    def fits(self, length: int) -> bool:
+    def fits(self, length: int, page_size: int) -> bool:
         return table_bytes(1) + self.extent(length) <= self.block
 
     def begin(self, buffer: memoryview, group: int) -> OpenBlock:

@@ -48,7 +48,7 @@ class PagePacker(Packer):
     def open(self, page_size: int) -> None:
         self._page_size = page_size
 
-    def fits(self, length: int) -> bool:
+    def fits(self, length: int, page_size: int) -> bool:
         return length <= self.block
 
     def begin(self, buffer: memoryview, group: int) -> OpenBlock:

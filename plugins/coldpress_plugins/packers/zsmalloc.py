@@ -25,7 +25,7 @@ class ZsmallocPacker(Bounce):
 
     def open(self, page_size: int) -> None:
         super().open(page_size)
-        largest = max(page_size, self.largest_folio)
+        largest = max(page_size, self.largest_folio(page_size))
         # Each cell's longest object stands for all that need the same.
         lengths = range(-RECORD_BYTES % _GRAIN, largest + _GRAIN, _GRAIN)
         self._cells = sorted({self._cell(length) for length in lengths})

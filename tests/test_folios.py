@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pages import PAGE, page
 from stress import run_threads
 
 import coldpress
-from coldpress import ConfigError, DeviceError, Pipeline, PoolBudget, PoolFull, SlotEmpty
+from coldpress import ConfigError, DeviceError, Pipeline, PoolFull, SlotEmpty
 from coldpress.config import load_config
 from coldpress.folio import folio_pages
-from coldpress_plugins.allocators.zbud import Zbud
-from coldpress_plugins.allocators.zsmalloc import Zsmalloc
-from coldpress_plugins.entry_types.chain import Chain
 
 ORDERS = (1, 2, 3, 4)
 
@@ -304,95 +298,11 @@ def test_threads_on_the_same_folios(start: Callable[..., Pipeline]) -> None:
         assert not wrong
 
 
-@pytest.mark.parametrize("kind", [Zsmalloc, Zbud])
-@given(data=st.data())
-def test_a_chain_gives_back_what_it_took(kind: Any, data: st.DataObject) -> None:
-    allocator = kind(limit=1 << 20)
-    allocator.open(PoolBudget(1 << 20), PAGE)
-    chain = Chain(allocator)
-    held: dict[int, bytes] = {}
-    lengths = st.one_of(
-        st.integers(1, 32 << 10), st.sampled_from([4091, 4092, 4095, 4096, 4097, 8184, 8188, 8192])
-    )
-    for length in data.draw(st.lists(lengths, min_size=1, max_size=30)):
-        content = (length.to_bytes(4, "little") * (length // 4 + 1))[:length]
-        handle = chain.store(content, 7)
-        if handle < 0:
-            continue
-        assert handle not in held
-        held[handle] = content
-        if len(held) > 4 and data.draw(st.booleans()):
-            gone = data.draw(st.sampled_from(sorted(held)))
-            chain.free(gone, len(held.pop(gone)))
-        allocator.compact()
-        for one, expected in held.items():
-            assert chain.read(one, len(expected)) == expected
-            out = bytearray(b"\xaa" * (len(expected) + 20))
-            chain.copy_into(one, len(expected), memoryview(out), 10)
-            assert out == b"\xaa" * 10 + expected + b"\xaa" * 10
-    for handle, content in held.items():
-        chain.free(handle, len(content))
-    assert allocator.objects == 0
-    assert allocator.pool_bytes == 0
-    allocator.close()
-
-
-def test_a_chain_without_room_changes_nothing() -> None:
-    allocator = Zsmalloc(limit=64 << 10)
-    allocator.open(PoolBudget(64 << 10), PAGE)
-    chain = Chain(allocator)
-    stored = 0
-    while chain.store(bytes(range(256)) * 80, 0) >= 0:
-        stored += 1
-    before = allocator.objects, allocator.pool_bytes
-    assert stored > 1
-    assert chain.store(bytes(20 << 10), 0) == -1
-    assert (allocator.objects, allocator.pool_bytes) == before
-
-
 def test_blocks_too_small_for_a_folio_s_half_take_none() -> None:
     config = load_config(shape(packer={"use": "aligned", "block": "12KiB"}))
     assert config.packer.fits(config.packer.largest_folio(PAGE), PAGE)
     with pytest.raises(ConfigError):
         load_config(shape(packer={"use": "aligned", "block": "8KiB"}))
-
-
-@pytest.mark.parametrize("packer", ["bounce", "aligned", "zsmalloc", "zspage", "page"])
-@pytest.mark.parametrize("page_size", [8192, 16384, 65536])
-def test_larger_pages_are_written_whatever_is_in_them(page_size: int, packer: str) -> None:
-    block = page_size if packer == "page" else 4 * page_size
-    tables: dict[str, Any] = {
-        "page_size": page_size,
-        "packer": {"use": packer, "block": block},
-        "allocator": {"limit": 24 * page_size + 16 * block},
-    }
-    described = shape()
-    for name, table in tables.items():
-        described[name] = {**described[name], **table} if isinstance(table, dict) else table
-    with Pipeline(load_config(described), synchronous=True) as pipeline:
-        noise = random.Random(page_size)
-        pages = [noise.randbytes(page_size) for _ in range(150)]
-        for slot, content in enumerate(pages):
-            pipeline.store(slot, content)
-        assert pipeline.stats().written_back_pages > 50
-        for slot, content in enumerate(pages):
-            assert pipeline.load(slot) == content
-
-
-def test_a_packer_that_can_not_hold_what_it_took_is_named() -> None:
-    with Pipeline(load_config(shape()), synchronous=True) as pipeline:
-        begin = pipeline.config.packer.begin
-
-        def full(buffer: memoryview, group: int) -> coldpress.OpenBlock:
-            block = begin(buffer, group)
-            block.has_room = lambda length: False  # type: ignore[method-assign]
-            return block
-
-        pipeline.config.packer.begin = full  # type: ignore[method-assign]
-        with pytest.raises(coldpress.PluginError, match="'bounce' can not hold"):
-            for slot in range(2000):
-                pipeline.store(slot, page("mixed", slot, 1))
-        assert all(pipeline.load(s) == page("mixed", s, 1) for s in range(slot))
 
 
 def test_a_fault_in_the_middle_of_a_folio_leaks_no_room() -> None:

@@ -65,11 +65,11 @@ class WithPagePacker(PipelineMachine):
 
 
 class WithCache(PipelineMachine):
-    cache_pages = 10
+    cache_pages = 8
 
 
 class WithCacheInBackground(PipelineMachine):
-    cache_pages = 10
+    cache_pages = 8
     policy = "sieve"
     synchronous = False
 
@@ -79,7 +79,7 @@ class CrampedWithCache(PipelineMachine):
 
     device_size = "256KiB"
     may_fill = True
-    cache_pages = 10
+    cache_pages = 8
 
 
 MACHINES = [

@@ -59,6 +59,43 @@ def packer(name: str) -> Any:
     return fake
 
 
+def install(site: Path, name: str, version: str, entries: dict[str, str], code: str = "") -> None:
+    """Make a distribution that importlib.metadata finds in the folder `site`.
+
+    `entries` maps the names of entry points to modules, each of which has this code.
+    """
+    info = site / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [f"{entry} = {target}" for entry, target in entries.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[coldpress]", *lines, ""]))
+    for target in entries.values():
+        (site / f"{target}.py").write_text(code)
+
+
+ZLIB = """\
+from __future__ import annotations
+import zlib
+import attrs
+import coldpress
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Zlib(coldpress.Compressor):
+    name = "zlib"
+    level: int = coldpress.option(default=6, help="1 (fast) to 9 (dense)")
+
+    def compress(self, page):
+        return zlib.compress(page, self.level)
+
+    def decompress(self, data, size):
+        return zlib.decompress(data, bufsize=size)
+
+@coldpress.hookimpl
+def coldpress_compressors():
+    return [Zlib]
+"""
+
+
 def _level(lowest: int, highest: int) -> Any:
     within = attrs.validators.and_(attrs.validators.ge(lowest), attrs.validators.le(highest))
     return int, coldpress.option(default=1, help="how hard", validator=within)

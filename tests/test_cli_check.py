@@ -15,19 +15,17 @@ import pytest
 
 from coldpress import PoolFull, __version__
 from coldpress.cli import check, main
-from coldpress.registry import Registry, default_registry
+from coldpress.registry import Registry, using
 
 Out = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+def fakes() -> Iterator[Registry]:
     """Makes the fake plugins the installed ones."""
     registry = fake_plugins.registry()
-    monkeypatch.setattr(Registry, "load", lambda: registry)
-    default_registry.cache_clear()
-    yield registry
-    default_registry.cache_clear()
+    with using(registry):
+        yield registry
 
 
 @pytest.fixture

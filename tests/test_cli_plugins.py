@@ -9,7 +9,7 @@ import pytest
 
 import coldpress
 from coldpress.cli import main
-from coldpress.registry import Registry, default_registry
+from coldpress.registry import using
 
 Out = pytest.CaptureFixture[str]
 
@@ -23,13 +23,11 @@ Odd = fake_plugins.concrete(
 
 
 @pytest.fixture
-def _fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fakes() -> Iterator[None]:
     module = fake_plugins.plugin("acme", frontend=[Odd], compressor=[fake_plugins.Zstd])
     registry = fake_plugins.registry((module, "acme-odd", "2.1"))
-    monkeypatch.setattr(Registry, "load", lambda: registry)
-    default_registry.cache_clear()
-    yield
-    default_registry.cache_clear()
+    with using(registry):
+        yield
 
 
 @pytest.mark.usefixtures("_fakes")

@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 import fake_plugins
 import pytest
-from fake_plugins import Lz4, Zstd, concrete, plugin
+from fake_plugins import ZLIB, Lz4, Zstd, concrete, install, plugin
 
 import coldpress
 from coldpress import PluginError
-from coldpress.registry import Registry, default_registry
+from coldpress.registry import Registry, default_registry, using
 from coldpress.roles import ROLES
 
 
@@ -36,6 +36,21 @@ def fail(error: BaseException) -> Any:
 class Undecorated(Lz4):
     name = "undecorated"
     level: int = coldpress.option(default=1, help="")
+
+
+class Mixin:
+    level: int = coldpress.option(default=1, help="")
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Mixed(Mixin, Lz4):
+    name = "mixed"
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Unannotated(Lz4):
+    name = "unannotated"
+    level = coldpress.option(default=1, help="")
 
 
 def test_plugins_are_listed_by_role_and_name() -> None:
@@ -92,6 +107,67 @@ def test_an_unknown_name_points_to_broken_plugins() -> None:
     registry = Registry([(returning(7), "acme", "1.0")])
     with pytest.raises(PluginError, match="`coldpress plugins` tells which plugins are broken"):
         registry.find("compressor", "seven")
+
+
+def test_asking_for_a_broken_plugin_repeats_the_cause() -> None:
+    half = attrs.define(type("Half", (coldpress.Compressor,), {"name": "half"}))
+    registry = fake_plugins.registry(
+        (returning(half), "acme", "1.0"),
+        (hooked(lambda: fail(ImportError("no libfast"))), "acme-fast", "2.1"),
+    )
+    here = "installed: brotli, lz4, none, zstd"
+    cause = (
+        "plugin 'broken' of acme 1.0: coldpress_compressors returned Half, which is left out: it "
+        "does not implement compress, decompress"
+    )
+    for name in ("half", "acme:half", "acme"):
+        assert (
+            refusal(registry, "compressor", name) == f"unknown compressor {name!r}; {cause}; {here}"
+        )
+    hook = "plugin 'broken' of acme-fast 2.1: coldpress_compressors failed: ImportError: no libfast"
+    for name in ("acme_fast", "Acme-Fast:whatever"):
+        assert (
+            refusal(registry, "compressor", name) == f"unknown compressor {name!r}; {hook}; {here}"
+        )
+    assert refusal(registry, "compressor", "broken") == (
+        f"unknown compressor 'broken'; {cause}; {hook}; {here}"
+    )
+    for role, name in (("policy", "half"), ("compressor", "acme:other"), ("compressor", "x:half")):
+        assert "broken'" not in refusal(registry, role, name)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "distribution"),
+    [
+        ("compressor", "isal", "coldpress-isal"),
+        ("compressor", "coldpress-isal:isal", "coldpress-isal"),
+        ("device", "fsspec", "coldpress-fsspec"),
+        ("entry_type", "dedup", "coldpress-dedup"),
+        ("policy", "arc", "coldpress-arc"),
+        ("policy", "isal", None),
+    ],
+)
+def test_a_known_plugin_that_is_missing_names_what_brings_it(
+    role: str, name: str, distribution: str | None
+) -> None:
+    message = refusal(fake_plugins.registry(), role, name)
+    if distribution is None:
+        assert "pip" not in message
+    else:
+        assert message.endswith(f"; pip install {distribution} brings it")
+
+
+def test_a_known_plugin_that_is_broken_is_not_to_be_installed_again() -> None:
+    registry = fake_plugins.registry((returning(7), "coldpress_isal", "0.1"))
+    message = refusal(registry, "compressor", "isal")
+    assert "plugin 'broken' of coldpress_isal 0.1: coldpress_compressors returned 7" in message
+    assert "pip" not in message
+
+
+def refusal(registry: Registry, role: str, name: str) -> str:
+    with pytest.raises(PluginError) as caught:
+        registry.find(role, name)
+    return str(caught.value)
 
 
 def test_two_plugins_of_one_name_are_told_apart_by_distribution() -> None:
@@ -168,6 +244,26 @@ def test_two_plugins_of_one_name_are_told_apart_by_distribution() -> None:
             returning(concrete(coldpress.Compressor, "odd", _x=(int, coldpress.option(help="")))),
             "an option can not be called '_x'",
         ),
+        (
+            returning(
+                concrete(
+                    coldpress.Compressor, "odd", x=(int, coldpress.option(default="1", help=""))
+                )
+            ),
+            "option 'x': ValueError: expected an integer, got '1'",
+        ),
+        (
+            returning(
+                concrete(
+                    coldpress.Compressor,
+                    "odd",
+                    x=(coldpress.Size, coldpress.option(default="4KiB", help="")),
+                )
+            ),
+            "option 'x': TypeError: ",
+        ),
+        (returning(Mixed), "its base Mixin has options, but is not decorated with attrs.define"),
+        (returning(Unannotated), "option 'level': TypeError: None is no type that a pipeline"),
         (returning(Zstd, Zstd), "this distribution already has a compressor 'zstd'"),
     ],
 )
@@ -210,47 +306,13 @@ def test_a_plugin_may_be_an_object() -> None:
     assert registry.find("compressor", "zstd") is Zstd
 
 
-def install(site: Path, name: str, version: str, entries: dict[str, str], code: str = "") -> None:
-    """Make a distribution that importlib.metadata finds in the folder `site`."""
-    info = site / f"{name}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    lines = [f"{entry} = {target}" for entry, target in entries.items()]
-    (info / "entry_points.txt").write_text("\n".join(["[coldpress]", *lines, ""]))
-    for target in entries.values():
-        (site / f"{target}.py").write_text(code)
-
-
-GOOD = """
-from __future__ import annotations
-import zlib
-import attrs
-import coldpress
-
-@attrs.define(slots=False, eq=False, kw_only=True)
-class Zlib(coldpress.Compressor):
-    name = "zlib"
-    level: int = coldpress.option(default=6, help="1 (fast) to 9 (dense)")
-
-    def compress(self, page):
-        return zlib.compress(page, self.level)
-
-    def decompress(self, data, size):
-        return zlib.decompress(data, bufsize=size)
-
-@coldpress.hookimpl
-def coldpress_compressors():
-    return [Zlib]
-"""
-
-
 def test_installed_plugins_are_loaded_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     install(tmp_path, "acme_one", "1.0", {"one": "acme_one"}, "import nowhere_to_be_found")
     install(tmp_path, "acme_two", "2.0", {"two": "acme_two"}, "raise SystemExit('no license')")
-    install(tmp_path, "acme_zlib", "3.0", {"good": "acme_zlib"}, GOOD)
+    install(tmp_path, "acme_zlib", "3.0", {"good": "acme_zlib"}, ZLIB)
     registry = Registry.load()
     ours = sorted(warning for warning in registry.warnings if "acme" in warning)
     assert ours == [
@@ -258,11 +320,35 @@ def test_installed_plugins_are_loaded_one_by_one(
         "ModuleNotFoundError: No module named 'nowhere_to_be_found'",
         "plugin 'two' of acme_two 2.0: can not be imported: SystemExit: no license",
     ]
+    for name, warning in (("one", ours[0]), ("acme-two", ours[1])):
+        assert refusal(registry, "compressor", name).startswith(
+            f"unknown compressor {name!r}; {warning}; installed: "
+        )
     (zlib,) = (one for one in registry.plugins("compressor") if one.name == "zlib")
     assert (zlib.distribution, zlib.version) == ("acme_zlib", "3.0")
     page = bytes(4096)
     compressor: Any = registry.find("compressor", "zlib")(level=1)  # type: ignore[call-arg]
     assert compressor.decompress(compressor.compress(page), 4096) == page
+    assert registry.find("policy", "lru").name == "lru"
+
+
+def test_entry_points_that_lead_nowhere_are_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    install(tmp_path, "acme_half", "1.0", {"half": "acme_half"}, "import nowhere_to_be_found")
+    (tmp_path / "acme_half-1.0.dist-info" / "METADATA").unlink()
+    install(tmp_path, "acme_none", "2.0", {"none": "acme_none"})
+    points = tmp_path / "acme_none-2.0.dist-info" / "entry_points.txt"
+    points.write_text("[coldpress]\nlost = acme_none:lost\ngarbage = not a module!\n")
+    registry = Registry.load()
+    lost, garbage, half = (
+        next(one for one in registry.warnings if one.startswith(f"plugin {name!r} of "))
+        for name in ("lost", "garbage", "half")
+    )
+    assert lost.startswith("plugin 'lost' of acme_none 2.0: can not be imported: AttributeError: ")
+    assert garbage.startswith("plugin 'garbage' of acme_none 2.0: can not be imported: ")
+    assert half.startswith("plugin 'half' of ? ?: can not be imported: ModuleNotFoundError: ")
     assert registry.find("policy", "lru").name == "lru"
 
 
@@ -283,3 +369,11 @@ def test_the_built_in_plugins_are_all_there() -> None:
 
 def test_the_default_registry_is_made_once() -> None:
     assert default_registry() is default_registry()
+
+
+def test_another_registry_is_the_default_one_for_a_while() -> None:
+    before, inner = default_registry(), Registry()
+    with pytest.raises(KeyError), using(inner):
+        assert default_registry() is inner
+        raise KeyError
+    assert default_registry() is before

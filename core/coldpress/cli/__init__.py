@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from coldpress import __version__
-from coldpress.cli import check, compare, plugins, run
+from coldpress.cli import check, compare, loading, plugins, run
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
@@ -22,6 +22,10 @@ examples:
   coldpress check pipeline.toml          is this pipeline file right, and what does it compose
   coldpress plugins                      the parts that a pipeline can be composed from
 
+environment:
+  COLDPRESS_PLUGINS=NAME,...   load only these distributions or entry points, and the built-ins
+  COLDPRESS_DISABLE=NAME,...   leave these out, as -p no:NAME does
+
 exit status: 0 done, 1 the data or the run failed, 2 the call or the config is wrong"""
 
 
@@ -32,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has said what there was to say
         return int(stop.code or 0)
     try:
-        for warning in default_registry().warnings:
-            print(f"coldpress: warning: {warning}", file=sys.stderr)
-        status: int = _COMMANDS[args.command].run(args)
+        with loading.loaded(args):
+            for warning in default_registry().warnings:
+                print(f"coldpress: warning: {warning}", file=sys.stderr)
+            status: int = _COMMANDS[args.command].run(args)
         sys.stdout.flush()  # so that a reader that has gone is noticed here
     except ConfigError as error:
         for problem in error.problems:
@@ -80,4 +85,5 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in _COMMANDS.values():
         command.add(subparsers)
+    loading.add_option(parser, subparsers.choices.values())
     return parser

@@ -16,7 +16,7 @@ import attrs
 from coldpress.component import Component, options
 from coldpress.config.document import Path
 from coldpress.config.report import Report
-from coldpress.registry import did_you_mean
+from coldpress.names import did_you_mean
 from coldpress.values import default, describe, structure
 
 

@@ -174,7 +174,9 @@ def test_an_error_is_one_line_and_a_status(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("argv", [[], ["chekc"], ["check"], ["check", "a", "b"], ["plugins", "x"]])
+@pytest.mark.parametrize(
+    "argv", [[], ["chekc"], ["check"], ["check", "a", "b"], ["plugins", "x", "y"]]
+)
 def test_a_wrong_call_is_2(argv: list[str], capsys: Out) -> None:
     assert main(argv) == 2
     assert "usage: coldpress" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 
 import coldpress
 from coldpress.units import Percent, Size
-from coldpress.values import default, describe, structure, type_name, written, written_text
+from coldpress.values import default, describe, structure, type_name, unit, written, written_text
 
 Promote = Literal["never", "first", "second"]
 
@@ -130,3 +130,9 @@ def test_the_default_of_a_field() -> None:
 )
 def test_describe(value: object, text: str) -> None:
     assert describe(value) == text
+
+
+def test_a_type_has_a_unit_if_it_counts_something() -> None:
+    assert unit(Size) == unit(Size | None) == 'bytes, written like "64KiB"'
+    assert unit(Percent) == 'percent, written like "95%"'
+    assert unit(int) is unit(str | None) is unit(tuple[str, ...]) is unit(Promote) is None

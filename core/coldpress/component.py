@@ -49,4 +49,9 @@ def options(component: type[Component]) -> list[attrs.Attribute[Any]]:
 
 def summary(component: type[Component]) -> str:
     """The first line of the class's own docstring."""
-    return inspect.cleandoc(component.__doc__ or "").partition("\n")[0]
+    return description(component).partition("\n")[0]
+
+
+def description(component: type[Component]) -> str:
+    """The class's own docstring, whole."""
+    return inspect.cleandoc(component.__doc__ or "")

@@ -21,6 +21,10 @@ _NAMES: dict[Any, str] = {
     Percent: "percentage",
     tuple[str, ...]: "array of strings",
 }
+_UNITS: dict[Any, str] = {
+    Size: 'bytes, written like "64KiB"',
+    Percent: 'percent, written like "95%"',
+}
 _FACTORY: Any = attrs.Factory  # a class, though its stub says a function
 _LARGEST = 2**63 - 1  # TOML promises 64-bit integers; no device and no table is larger
 
@@ -39,9 +43,9 @@ def type_name(kind: Any) -> str:
 
     Raises `TypeError` for a type that no pipeline file can give.
     """
-    if _is_optional(kind):
-        return f"{type_name(_without_none(kind))} or none"
-    if _is_literal(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
+    if is_optional(kind):
+        return f"{type_name(without_none(kind))} or none"
+    if is_literal(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
         *others, last = (f'"{choice}"' for choice in get_args(kind))
         return f"{', '.join(others)} or {last}" if others else last
     try:
@@ -50,10 +54,15 @@ def type_name(kind: Any) -> str:
         raise TypeError(f"{kind!r} is no type that a pipeline file can give") from None
 
 
+def unit(kind: Any) -> str | None:
+    """What a value of this type is counted in, and how it is written; None for a plain value."""
+    return _UNITS.get(without_none(kind))
+
+
 def written(value: Any, kind: Any) -> Any:
     """`value` as it would stand in a pipeline file or in JSON: "64MiB", "95%", 3, true, null."""
-    if _is_optional(kind):
-        return None if value is None else written(value, _without_none(kind))
+    if is_optional(kind):
+        return None if value is None else written(value, without_none(kind))
     if kind is Size:
         return format_size(value)
     if kind is Percent:
@@ -92,17 +101,22 @@ def describe(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_optional(kind: Any) -> bool:
+def is_optional(kind: Any) -> bool:
+    """Whether the type is "something or none"."""
     return get_origin(kind) in (Union, types.UnionType) and (
         len(get_args(kind)) == 2 and type(None) in get_args(kind)
     )
 
 
-def _without_none(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
+    """The type that is not none in an optional one; any other as it is."""
+    if not is_optional(kind):
+        return kind
     return next(part for part in get_args(kind) if part is not type(None))
 
 
-def _is_literal(kind: Any) -> bool:
+def is_literal(kind: Any) -> bool:
+    """Whether the type is a choice of texts."""
     return get_origin(kind) is Literal
 
 
@@ -163,7 +177,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(Size, _size)
     converter.register_structure_hook(Percent, lambda value, _: parse_percent(value))
-    converter.register_structure_hook_func(_is_literal, _choice)
+    converter.register_structure_hook_func(is_literal, _choice)
     converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _strings)
     return converter
 

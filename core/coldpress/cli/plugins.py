@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
+from coldpress.capabilities import capabilities
 from coldpress.cli.output import print_table
-from coldpress.component import options, summary
+from coldpress.component import description, options, summary
+from coldpress.errors import PluginError
+from coldpress.harness.errors import InputError
 from coldpress.registry import PluginInfo, default_registry
-from coldpress.values import default, type_name, written, written_text
+from coldpress.roles import ROLES
+from coldpress.values import default, type_name, unit, written, written_text
 
 _DESCRIPTION = """\
 List the plugins that are installed: role, name, the distribution that brought each, what it is, and
 the options that its table in a pipeline file takes. Two plugins of one name are told apart as
-use = "distribution:name"."""
+use = "distribution:name". Given a role, list those of the role; given a plugin's name, tell all
+about it."""
 
 _EPILOG = """\
 examples:
   coldpress plugins
-  coldpress plugins | grep ^compressor
-  coldpress plugins --json"""
+  coldpress plugins compressor
+  coldpress plugins zstd
+  coldpress plugins --json
+
+exit status: 0 done, 2 there is no such role or plugin"""
 
 
 def add(subparsers: Any) -> None:
@@ -34,14 +43,27 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "which",
+        nargs="?",
+        metavar="ROLE|NAME",
+        help="a role, or a plugin's name, or distribution:name (default: all plugins)",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry the command out; the exit status."""
-    plugins = default_registry().plugins()
+    """Carry the command out; the exit status. Raises `InputError`."""
+    registry = default_registry()
+    listed = args.which is None or args.which in ROLES
+    try:
+        plugins = registry.plugins(args.which) if listed else registry.called(args.which)
+    except PluginError as error:
+        raise InputError(str(error)) from error
     if args.json:
         print(json.dumps([_asdict(one) for one in plugins], indent=2))
+    elif not listed:
+        print("\n\n".join("\n".join(_page(one)) for one in plugins))
     else:
         columns = ["role", "name", "distribution", "summary", "options"]
         print_table(columns, [_row(one) for one in plugins])
@@ -59,6 +81,30 @@ def _row(plugin: PluginInfo) -> tuple[str, ...]:
     )
 
 
+def _page(plugin: PluginInfo) -> Iterator[str]:
+    """All about a plugin, line by line."""
+    yield f"{plugin.role} {plugin.name}, of {plugin.distribution} {plugin.version}"
+    yield ""
+    yield description(plugin.component)
+    fields = options(plugin.component)
+    yield from ["", "options:"] if fields else ["", "no options"]
+    for field in fields:
+        yield f"  {field.name}: {type_name(field.type)}{_default(field)}"
+        if in_what := unit(field.type):
+            yield f"      in {in_what}"
+        yield from _indented(field.metadata.get("help", ""))
+    found = capabilities(plugin.component)
+    if found:
+        yield from ["", "capabilities:"]
+    for one in found:
+        yield f"  {one.name} = {written_text(one.value, None)}"
+        yield from _indented(one.help)
+
+
+def _indented(text: str) -> Iterator[str]:
+    return (f"      {line}" for line in text.splitlines())
+
+
 def _default(field: attrs.Attribute[Any]) -> str:
     value = default(field)
     return " (required)" if value is attrs.NOTHING else f" = {written_text(value, field.type)}"
@@ -71,14 +117,21 @@ def _asdict(plugin: PluginInfo) -> dict[str, Any]:
         "distribution": plugin.distribution,
         "version": plugin.version,
         "summary": summary(plugin.component),
+        "description": description(plugin.component),
         "options": [
             {
                 "name": field.name,
                 "type": type_name(field.type),
+                "unit": unit(field.type),
+                "required": default(field) is attrs.NOTHING,
                 "default": _json_default(field),
                 "help": field.metadata.get("help", ""),
             }
             for field in options(plugin.component)
+        ],
+        "capabilities": [
+            {"name": one.name, "value": written(one.value, None), "help": one.help}
+            for one in capabilities(plugin.component)
         ],
     }
 

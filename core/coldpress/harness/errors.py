@@ -1,4 +1,4 @@
-"""What is wrong with the call of a run."""
+"""What is wrong with a call."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from coldpress.errors import ColdpressError
 
 
 class InputError(ColdpressError):
-    """An input, a trace or a workload that was asked for can not be used as it is."""
+    """What the call names, such as an input, a trace or a plugin, can not be used as it is."""

@@ -182,7 +182,9 @@ def test_a_wrong_call_is_2(argv: list[str], capsys: Out) -> None:
     assert "usage: coldpress" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["check", "--help"], ["plugins", "--help"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["check", "--help"], ["plugins", "--help"], ["schema", "--help"]]
+)
 def test_help_shows_an_example(argv: list[str], capsys: Out) -> None:
     assert main(argv) == 0
     assert "examples:\n  coldpress " in capsys.readouterr().out

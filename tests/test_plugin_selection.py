@@ -167,9 +167,9 @@ def test_a_module_s_plugin_composes_a_pipeline(capsys: Out) -> None:
     assert "unknown compressor 'mod'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "check", "plugins"])
+@pytest.mark.parametrize("command", ["run", "compare", "check", "plugins", "schema"])
 def test_every_command_has_the_option(command: str, capsys: Out) -> None:
-    pipeline = [] if command == "plugins" else ["pipeline.toml"]
+    pipeline = [] if command in ("plugins", "schema") else ["pipeline.toml"]
     assert main([command, *pipeline, "-p", "acme_nowhere"]) == 2
     assert capsys.readouterr().err == (
         "coldpress: error: -p acme_nowhere: can not be imported: "

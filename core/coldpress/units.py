@@ -27,6 +27,13 @@ _UNITS = {
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
+# For JSON Schema, so in ECMA 262's words, and to be searched for.
+SIZE_PATTERN = rf"^\s*\d+(\.\d+)?\s*({'|'.join(filter(None, _UNITS))})?\s*$"
+"""The texts that `parse_size` takes, and those that are no whole number of bytes besides."""
+
+PERCENT_PATTERN = r"^\s*0*(100(\.0+)?|\d{1,2}(\.\d+)?)\s*%\s*$"
+"""The texts that `parse_percent` takes."""
+
 
 def parse_size(value: object) -> Size:
     """Bytes from an integer or a text with a unit (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB).

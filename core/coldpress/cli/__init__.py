@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from coldpress import __version__
-from coldpress.cli import check, compare, loading, plugins, run
+from coldpress.cli import check, compare, loading, plugins, run, schema
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
 
-_COMMANDS = {"run": run, "compare": compare, "check": check, "plugins": plugins}
+_COMMANDS = {"run": run, "compare": compare, "check": check, "plugins": plugins, "schema": schema}
 
 _EPILOG = """\
 examples:

@@ -29,7 +29,7 @@ def build_entry_types(
         except PluginError as error:
             report.add(str(error), path)
             return
-        if offered and not _claims_pages(component):
+        if offered and not claims_pages(component):
             report.add(f"'entries': entry type {name!r} does not claim pages", path)
         elif component in found:
             report.add(f"'entries': entry type {name!r} stands here twice", path)
@@ -43,5 +43,6 @@ def build_entry_types(
     return tuple(component() for component in found)
 
 
-def _claims_pages(component: type[EntryType]) -> bool:
+def claims_pages(component: type[EntryType]) -> bool:
+    """Whether `entries` may name it."""
     return not issubclass(component, DeviceEntryType) and component.prepare is not EntryType.prepare

@@ -12,20 +12,12 @@ from coldpress.config.entries import build_entry_types
 from coldpress.config.fields import Table
 from coldpress.config.report import Report
 from coldpress.config.rules import across, between
-from coldpress.config.schema import (
-    DEFAULT_USE,
-    CacheConfig,
-    PipelineConfig,
-    TopLevel,
-    WritebackConfig,
-)
+from coldpress.config.schema import DEFAULT_USE, PLAIN_TABLES, PipelineConfig, TopLevel
 from coldpress.config.source import Source, read
 from coldpress.errors import PluginError
 from coldpress.registry import Registry, default_registry
 from coldpress.roles import ROLES
 from coldpress.values import describe, structure
-
-_PLAIN = {"writeback": WritebackConfig, "cache": CacheConfig}
 
 
 def load_config(
@@ -54,12 +46,12 @@ class _Loader:
         self.built: dict[str, Any] = {}  # the tables in which nothing is wrong
 
     def load(self) -> PipelineConfig:
-        tables = [*DEFAULT_USE, *_PLAIN]
+        tables = [*DEFAULT_USE, *PLAIN_TABLES]
         top = Table(TopLevel, self.document.data, (), "", also=tables).check(self.report)
         self.values[""] = top
         for role in DEFAULT_USE:
             self._component(role)
-        for name, schema in _PLAIN.items():
+        for name, schema in PLAIN_TABLES.items():
             self._build(name, Table(schema, self._given(name), (name,), f"[{name}]"))
         entry_types = build_entry_types(top.get("entries", ()), self.registry, self.report)
         for paths, message in across(self.values):

@@ -88,6 +88,10 @@ class CacheConfig:
     )
 
 
+PLAIN_TABLES = {"writeback": WritebackConfig, "cache": CacheConfig}
+"""The tables that belong to no plugin."""
+
+
 @attrs.frozen(kw_only=True)
 class PipelineConfig(TopLevel):
     """A pipeline that was checked and can be opened.

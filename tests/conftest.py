@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -27,6 +28,11 @@ SMOKE = (
     ("none", "zbud", "nvme"),
     ("none", "zsmalloc", "file"),
 )
+
+# Started in the background by a shell, as `nohup` and some runners do it, Ctrl-C is ignored, and by
+# all that is started from here: the tests that send it would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "coldpress", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

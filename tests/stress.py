@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import lz4.block
 from pages import PAGE
+from shapes import described
 
 import coldpress
 from coldpress import Pipeline, SlotEmpty
@@ -136,7 +137,7 @@ def run_threads(work: Callable[[int], None], count: int = THREADS) -> None:
 def shape(slots: int, **tables: Any) -> dict[str, Any]:
     """A pool of about 2 % and a device of 1.3 times what the pages of `slots` take, packed."""
     packed = slots * (len(compressed(1)) + 48)
-    described: dict[str, Any] = {
+    base: dict[str, Any] = {
         "slots": slots,
         "compressor": {"use": "lz4"},
         "allocator": {"use": "zsmalloc", "limit": max(slots * PAGE // 50, 512 << 10)},
@@ -144,9 +145,7 @@ def shape(slots: int, **tables: Any) -> dict[str, Any]:
         "device": {"use": "memory", "size": int(packed * 1.3) + (4 << 15)},
         "writeback": {"promote": "first"},
     }
-    for name, table in tables.items():
-        described[name] = {**described.get(name, {}), **table}
-    return described
+    return described(base, **tables)
 
 
 def compressed(slot: int) -> bytes:

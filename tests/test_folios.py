@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pages import PAGE, page
+from shapes import described
 from stress import run_threads
 
 import coldpress
@@ -38,7 +39,7 @@ def assert_holds(pipeline: Pipeline, model: dict[int, bytes], slots: int) -> Non
 
 
 def shape(**tables: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {
+    base: dict[str, Any] = {
         "slots": 4096,
         "compressor": {"use": "lz4"},
         "allocator": {"use": "zsmalloc", "limit": "1MiB"},
@@ -46,9 +47,7 @@ def shape(**tables: Any) -> dict[str, Any]:
         "device": {"use": "memory", "size": "32MiB"},
         "writeback": {"promote": "first"},
     }
-    for name, table in tables.items():
-        described[name] = {**described.get(name, {}), **table}
-    return described
+    return described(base, **tables)
 
 
 @pytest.fixture

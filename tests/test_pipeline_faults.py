@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pages import PAGE, page
+from shapes import described
 
 import coldpress
 from coldpress import (
@@ -28,15 +29,13 @@ BLOCK = 65536
 
 
 def shape(**tables: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {
+    base: dict[str, Any] = {
         "slots": 4096,
         "compressor": {"use": "lz4"},
         "allocator": {"use": "zbud", "limit": "512KiB"},
         "device": {"use": "memory", "size": "16MiB"},
     }
-    for name, table in tables.items():
-        described[name] = {**described.get(name, {}), **table}
-    return described
+    return described(base, **tables)
 
 
 def opened(*, synchronous: bool = True, **tables: Any) -> Pipeline:

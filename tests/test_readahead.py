@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pages import PAGE, page
+from shapes import described
 
 import coldpress
 from coldpress import CorruptBlock, DeviceError, Pipeline, SlotEmpty
@@ -15,8 +16,8 @@ from coldpress.config import load_config
 COUNT = 600
 
 
-def described(**tables: Any) -> dict[str, Any]:
-    config: dict[str, Any] = {
+def shape(**tables: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
         "slots": 4096,
         "compressor": {"use": "lz4"},
         "allocator": {"use": "zsmalloc", "limit": "512KiB"},
@@ -24,14 +25,12 @@ def described(**tables: Any) -> dict[str, Any]:
         "device": {"use": "memory", "size": "32MiB"},
         "writeback": {"promote": "first", "readahead": True},
     }
-    for name, table in tables.items():
-        config[name] = {**config.get(name, {}), **table}
-    return config
+    return described(base, **tables)
 
 
 def filled(*, synchronous: bool = True, **tables: Any) -> Pipeline:
     """A pipeline with COUNT pages, stored in order, of which the pool holds a quarter."""
-    pipeline = Pipeline(load_config(described(**tables)), synchronous=synchronous)
+    pipeline = Pipeline(load_config(shape(**tables)), synchronous=synchronous)
     for slot in range(COUNT):
         pipeline.store(slot, page("text", slot, 0))
     assert pipeline.stats().written_back_pages > COUNT / 2
@@ -156,7 +155,7 @@ def test_pages_alone_in_their_blocks_bring_nothing() -> None:
 
 
 def test_folios_come_along_too() -> None:
-    with Pipeline(load_config(described()), synchronous=True) as pipeline:
+    with Pipeline(load_config(shape()), synchronous=True) as pipeline:
         model: dict[int, bytes] = {}
         for base in range(0, COUNT, 4):
             pages = {slot: page("text", slot, 1) for slot in range(base, base + 4)}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pages import PAGE, page
+from shapes import described
 from stress import shape, slow_writes, stamped_page, stress
 
 import coldpress
@@ -18,8 +19,8 @@ from coldpress.config import load_config
 PAGES = 64
 
 
-def described(**tables: Any) -> dict[str, Any]:
-    config: dict[str, Any] = {
+def with_cache(**tables: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
         "slots": 4096,
         "compressor": {"use": "lz4"},
         "allocator": {"use": "zsmalloc", "limit": "1MiB"},
@@ -27,13 +28,11 @@ def described(**tables: Any) -> dict[str, Any]:
         "device": {"use": "memory", "size": "32MiB"},
         "cache": {"pages": PAGES},
     }
-    for name, table in tables.items():
-        config[name] = {**config.get(name, {}), **table}
-    return config
+    return described(base, **tables)
 
 
 def opened(synchronous: bool, **tables: Any) -> Pipeline:
-    return Pipeline(load_config(described(**tables)), synchronous=synchronous)
+    return Pipeline(load_config(with_cache(**tables)), synchronous=synchronous)
 
 
 either = pytest.mark.parametrize("synchronous", [True, False], ids=["inline", "background"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pages import PAGE, page
+from shapes import described
 from stress import compressed, run_threads, slow_writes, stamped_page
 
 from coldpress import Buffer, ColdpressError, DeviceError, Pipeline, PoolFull
@@ -27,7 +28,7 @@ IN_ORDER = ["page", "zsmalloc", "bounce", "aligned"]
 
 
 def shape(packer: dict[str, str], **tables: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {
+    base: dict[str, Any] = {
         "slots": 4096,
         "compressor": {"use": "lz4"},
         "allocator": {"use": "zsmalloc", "limit": "1MiB"},
@@ -35,9 +36,7 @@ def shape(packer: dict[str, str], **tables: Any) -> dict[str, Any]:
         "device": {"use": "memory", "size": "32MiB"},
         "writeback": {"promote": "first"},
     }
-    for name, table in tables.items():
-        described[name] = {**described.get(name, {}), **table}
-    return described
+    return described(base, **tables)
 
 
 class EventLog:

@@ -296,24 +296,27 @@ def test_load_many_while_the_slots_change(tmp_path: Any) -> None:
                 for slot in range(0, COUNT, 7):
                     pipeline.store(slot, page("text", slot, version))
                     versions[slot] = version
+                    stop.wait(0.001)  # making pages would keep the interpreter from all readers
                 version += 1
 
         thread = threading.Thread(target=change)
         thread.start()
+        seen: list[tuple[list[int], bytes, list[int]]] = []
         out = bytearray(COUNT * PAGE)
         try:
-            for _ in range(8):
+            for _ in range(4):
                 before = list(versions)
                 pipeline.load_many(0, out)
-                after = list(versions)
-                for slot in range(COUNT):
-                    got = bytes(out[slot * PAGE : (slot + 1) * PAGE])
-                    version = int.from_bytes(got[4:8], "little")
-                    assert got == page("text", slot, version)
-                    assert before[slot] <= version <= after[slot] + 1
+                seen.append((before, bytes(out), list(versions)))
         finally:
             stop.set()
             thread.join()
+    for before, pages, after in seen:
+        for slot in range(COUNT):
+            got = pages[slot * PAGE : (slot + 1) * PAGE]
+            version = int.from_bytes(got[4:8], "little")
+            assert got == page("text", slot, version)
+            assert before[slot] <= version <= after[slot] + 1
 
 
 def test_close_during_load_many_is_a_closed_pipeline(tmp_path: Any) -> None:

@@ -8,14 +8,14 @@ import sysconfig
 from collections.abc import Callable
 from itertools import cycle, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lz4.block
 import pytest
 import zstandard
-from allocator_contract import MIB, PAGE, AllocatorContract, Pool
 
 from coldpress import PoolBudget
+from coldpress.testing.allocator import MIB, PAGE, AllocatorTests, Pool
 from coldpress_plugins.allocators.size_classes import HANDLE, class_of_length, size_classes
 from coldpress_plugins.allocators.zbud import Zbud
 from coldpress_plugins.allocators.zsmalloc import Zsmalloc
@@ -47,28 +47,24 @@ def huge_pool() -> Pool:
     return Pool(Zsmalloc(), 1 << 37)
 
 
-class TestZsmalloc(AllocatorContract):
-    def make(self) -> Zsmalloc:
-        return Zsmalloc()
+class TestZsmalloc(AllocatorTests):
+    plugin = Zsmalloc
 
 
-class TestZsmallocOfSinglePages(AllocatorContract):
+class TestZsmallocOfSinglePages(AllocatorTests):
+    plugin = Zsmalloc
+    options: ClassVar[dict[str, Any]] = {"chain": 1}
     examples = 20
 
-    def make(self) -> Zsmalloc:
-        return Zsmalloc(chain=1)
 
-
-class TestZsmallocOfLongChains(AllocatorContract):
+class TestZsmallocOfLongChains(AllocatorTests):
+    plugin = Zsmalloc
+    options: ClassVar[dict[str, Any]] = {"chain": 16}
     examples = 20
 
-    def make(self) -> Zsmalloc:
-        return Zsmalloc(chain=16)
 
-
-class TestZbud(AllocatorContract):
-    def make(self) -> Zbud:
-        return Zbud()
+class TestZbud(AllocatorTests):
+    plugin = Zbud
 
 
 class TestZspages:

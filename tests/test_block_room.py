@@ -6,12 +6,12 @@ import random
 from typing import Any
 
 import pytest
-from pages import page
 from test_folios import shape
 
 import coldpress
 from coldpress import ConfigError, Pipeline
 from coldpress.config import load_config
+from coldpress.testing.pages import page
 
 
 @pytest.mark.parametrize("packer", ["bounce", "aligned", "zsmalloc", "zspage", "page"])

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import PAGE
 
 from coldpress import PoolBudget
+from coldpress.testing.pages import PAGE
 from coldpress_plugins.allocators.zbud import Zbud
 from coldpress_plugins.allocators.zsmalloc import Zsmalloc
 from coldpress_plugins.entry_types.chain import Chain

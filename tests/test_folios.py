@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pages import PAGE, page
-from shapes import described
-from stress import run_threads
 
 import coldpress
 from coldpress import ConfigError, DeviceError, Pipeline, PoolFull, SlotEmpty
 from coldpress.config import load_config
 from coldpress.folio import folio_pages
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.shapes import described
+from coldpress.testing.threads import run_threads
 
 ORDERS = (1, 2, 3, 4)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pages import PAGE, any_page, page
 
 from coldpress import (
     CorruptBlock,
@@ -20,6 +19,7 @@ from coldpress import (
     SlotEmpty,
     SlotRange,
 )
+from coldpress.testing.pages import PAGE, any_page, page
 
 Start = Callable[..., Pipeline]
 MANY = 600  # pages; with those that do not shrink about three times the pool

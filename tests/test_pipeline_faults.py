@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pages import PAGE, page
-from shapes import described
 
 import coldpress
 from coldpress import (
@@ -24,6 +22,8 @@ from coldpress import (
     PoolFull,
 )
 from coldpress.config import load_config
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.shapes import described
 
 BLOCK = 65536
 

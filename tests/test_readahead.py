@@ -6,12 +6,12 @@ import threading
 from typing import Any
 
 import pytest
-from pages import PAGE, page
-from shapes import described
 
 import coldpress
 from coldpress import CorruptBlock, DeviceError, Pipeline, SlotEmpty
 from coldpress.config import load_config
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.shapes import described
 
 COUNT = 600
 

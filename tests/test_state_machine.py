@@ -4,86 +4,96 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from machine import PipelineMachine
 
 import coldpress
 from coldpress import Pipeline
 from coldpress.roles import DeviceObject, Placed
+from coldpress.testing.machine import PipelineMachine
 
 EXAMPLES = int(os.environ.get("COLDPRESS_EXAMPLES", "60"))
 
 
-class Cramped(PipelineMachine):
+class With(PipelineMachine):
+    """The kit's machine with other parts, as a pipeline file names them."""
+
+    parts: ClassVar[dict[str, Any]] = {}
+
+    def tables(self) -> dict[str, Any]:
+        parts = dict(self.parts)
+        device = {"use": "file", "path": str(Path(self.scratch.name) / "cold.img")}
+        parts["device"] = device | parts.get("device", {})
+        return parts
+
+
+class InBackground(With):
+    synchronous = False
+
+
+class Cramped(With):
     """A device that fills up: PoolFull may come, and nothing may be lost by it."""
 
-    device_size = "256KiB"
+    parts: ClassVar[dict[str, Any]] = {"device": {"size": "256KiB"}}
     may_fill = True
 
 
-class WithClock(PipelineMachine):
-    policy = "clock"
+class WithClock(With):
+    parts: ClassVar[dict[str, Any]] = {"policy": {"use": "clock"}}
 
 
-class WithSieve(PipelineMachine):
-    policy = "sieve"
+class WithSieve(With):
+    parts: ClassVar[dict[str, Any]] = {"policy": {"use": "sieve"}}
 
 
-class WithS3Fifo(PipelineMachine):
-    policy = "s3fifo"
+class WithS3Fifo(With):
+    parts: ClassVar[dict[str, Any]] = {"policy": {"use": "s3fifo"}}
     synchronous = False
 
 
-class WithZbudAndFifo(PipelineMachine):
-    allocator = "zbud"
-    policy = "fifo"
+class WithZbudAndFifo(With):
+    parts: ClassVar[dict[str, Any]] = {"allocator": {"use": "zbud"}, "policy": {"use": "fifo"}}
 
 
-class InBackground(PipelineMachine):
+class WithZsmallocPacker(With):
+    parts: ClassVar[dict[str, Any]] = {"packer": {"use": "zsmalloc", "block": "8KiB"}}
+
+
+class WithAlignedPacker(With):
+    parts: ClassVar[dict[str, Any]] = {"packer": {"use": "aligned"}}
+
+
+class WithZspagePacker(With):
+    parts: ClassVar[dict[str, Any]] = {"packer": {"use": "zspage", "block": "32KiB"}}
+
+
+class WithPagePacker(With):
+    parts: ClassVar[dict[str, Any]] = {"packer": {"use": "page", "block": "4KiB"}}
+
+
+class WithCache(With):
+    parts: ClassVar[dict[str, Any]] = {"cache": {"pages": 8}}
+
+
+class WithCacheInBackground(With):
+    parts: ClassVar[dict[str, Any]] = {"cache": {"pages": 8}, "policy": {"use": "sieve"}}
     synchronous = False
 
 
-class WithZsmallocPacker(PipelineMachine):
-    packer: ClassVar[dict[str, str]] = {"use": "zsmalloc", "block": "8KiB"}
-
-
-class WithAlignedPacker(PipelineMachine):
-    packer: ClassVar[dict[str, str]] = {"use": "aligned", "block": "16KiB"}
-
-
-class WithZspagePacker(PipelineMachine):
-    packer: ClassVar[dict[str, str]] = {"use": "zspage", "block": "32KiB"}
-
-
-class WithPagePacker(PipelineMachine):
-    packer: ClassVar[dict[str, str]] = {"use": "page"}
-
-
-class WithCache(PipelineMachine):
-    cache_pages = 8
-
-
-class WithCacheInBackground(PipelineMachine):
-    cache_pages = 8
-    policy = "sieve"
-    synchronous = False
-
-
-class CrampedWithCache(PipelineMachine):
+class CrampedWithCache(With):
     """The device is full, and a cache is in the way."""
 
-    device_size = "256KiB"
+    parts: ClassVar[dict[str, Any]] = {"device": {"size": "256KiB"}, "cache": {"pages": 8}}
     may_fill = True
-    cache_pages = 8
 
 
 MACHINES = [
-    PipelineMachine,
+    With,
     Cramped,
     InBackground,
     WithClock,
@@ -103,13 +113,13 @@ MACHINES = [
 @pytest.mark.parametrize("machine", MACHINES)
 def test_random_histories(machine: type[PipelineMachine]) -> None:
     # The two kinds of writeback get all of the examples, other parts in their place a fifth each.
-    count = EXAMPLES if machine in (PipelineMachine, InBackground) else max(20, EXAMPLES // 5)
+    count = EXAMPLES if machine in (With, InBackground) else max(20, EXAMPLES // 5)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=count, stateful_step_count=25)
     )
 
 
-class Sabotaged(PipelineMachine):
+class Sabotaged(With):
     fault: ClassVar[Callable[[Pipeline], None]]
 
     def sabotage(self, pipeline: Pipeline) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from stress import Report, noise_page, shape, slow_writes, stamped_page, stress
+from stress import noise_page, shape
 
 from coldpress import Pipeline
 from coldpress.config import load_config
 from coldpress.roles import DeviceObject
+from coldpress.testing.threads import Report, slow_writes, stamped_page, stress
 
 SECONDS = float(os.environ.get("COLDPRESS_STRESS_SECONDS", "4"))
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pages import PAGE, page
-from shapes import described
-from stress import shape, slow_writes, stamped_page, stress
+from stress import shape
 
 import coldpress
 from coldpress import Pipeline, PipelineClosed
 from coldpress.config import load_config
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.shapes import described
+from coldpress.testing.threads import slow_writes, stamped_page, stress
 
 PAGES = 64
 

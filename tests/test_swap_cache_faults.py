@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 import pytest
-from pages import PAGE, page
-from stress import stamped_page
 from test_swap_cache import PAGES, either, opened
 
 import coldpress
 from coldpress import DeviceError, Pipeline, PoolFull
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.threads import stamped_page
 
 
 def zswap_of(pipeline: Pipeline) -> Any:

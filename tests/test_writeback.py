@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pages import PAGE, page
-from shapes import described
-from stress import compressed, run_threads, slow_writes, stamped_page
+from stress import compressed
 
 from coldpress import Buffer, ColdpressError, DeviceError, Pipeline, PoolFull
 from coldpress.config import load_config
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.shapes import described
+from coldpress.testing.threads import run_threads, slow_writes, stamped_page
 
 PACKERS = {
     "page": {"use": "page"},

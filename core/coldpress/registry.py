@@ -102,6 +102,15 @@ class Registry:
         registry.warnings += selection.unknown(known)
         return registry
 
+    def extended(self, plugin: object, distribution: str, version: str) -> Registry:
+        """A registry with one plugin object more."""
+        other = Registry([(plugin, distribution, version)])
+        other.warnings = [*self.warnings, *other.warnings]
+        other._causes = [*self._causes, *other._causes]
+        other._refused = list(self._refused)
+        other._plugins = [*self._plugins, *other._plugins]
+        return other
+
     def plugins(self, role: str | None = None) -> list[PluginInfo]:
         """The plugins of one role, or of all, by role and name."""
         roles = list(ROLES)

@@ -8,12 +8,19 @@ import sys
 from collections.abc import Sequence
 
 from coldpress import __version__
-from coldpress.cli import check, compare, loading, plugins, run, schema
+from coldpress.cli import check, compare, loading, plugins, run, schema, test
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
 
-_COMMANDS = {"run": run, "compare": compare, "check": check, "plugins": plugins, "schema": schema}
+_COMMANDS = {
+    "run": run,
+    "compare": compare,
+    "check": check,
+    "plugins": plugins,
+    "schema": schema,
+    "test": test,
+}
 
 _EPILOG = """\
 examples:
@@ -21,6 +28,7 @@ examples:
   coldpress compare a.toml b.toml        the same pages and accesses through each, side by side
   coldpress check pipeline.toml          is this pipeline file right, and what does it compose
   coldpress plugins                      the parts that a pipeline can be composed from
+  coldpress test zstd                    does this part keep its role's promises
 
 environment:
   COLDPRESS_PLUGINS=NAME,...   load only these distributions or entry points, and the built-ins

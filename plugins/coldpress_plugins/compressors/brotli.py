@@ -34,4 +34,6 @@ class Brotli(Compressor):
             if not more:
                 break
             page += more
+        if len(page) > size:  # the bound is kept to within the decoder's own buffer
+            raise ValueError(f"the stream holds more than {size} bytes")
         return page

@@ -17,4 +17,6 @@ class NoCompression(Compressor):
         return bytes(page)
 
     def decompress(self, data: Buffer, size: int) -> bytes:
+        if len(data) > size:
+            raise ValueError(f"{len(data)} bytes for a page of {size}")
         return bytes(data)

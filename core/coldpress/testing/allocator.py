@@ -1,4 +1,4 @@
-"""What every allocator promises, for subclasses of `AllocatorContract` to test.
+"""What every allocator promises.
 
 The checks keep their own copy of every object and ask the operating system how much memory is in
 use, so that an allocator can not vouch for itself.
@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterator
 from itertools import count, repeat
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,8 +23,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from coldpress import Allocator, PoolBudget
+from coldpress.budget import PoolBudget
 from coldpress.flat import OS_PAGE
+from coldpress.roles import Allocator
+from coldpress.testing.kit import Kit
+from coldpress.testing.whole import WholePipelineTests
 
 PAGE = max(4096, OS_PAGE)
 MIB = 1 << 20
@@ -97,13 +100,11 @@ class Pool:
         self.check_contents()
 
 
-class AllocatorContract:
-    """Subclass as `TestYours` and return a new, unopened allocator from `make`."""
+class AllocatorContract(Kit):
+    """The checks of the role alone."""
 
-    examples = 60
-
-    def make(self) -> Allocator:
-        raise TypeError("a subclass says which allocator is tested")
+    role = "allocator"
+    plugin: ClassVar[type[Allocator]]
 
     def pool(self, limit: int = MIB) -> Pool:
         return Pool(self.make(), limit)
@@ -134,7 +135,7 @@ class AllocatorContract:
         pool = self.pool()
         source = bytearray(pool.content(808))
         want = bytes(source)
-        views = [bytes(source), bytearray(source), memoryview(source)]
+        views: list[Any] = [bytes(source), bytearray(source), memoryview(source)]
         views += [
             memoryview(source)[8:800],
             memoryview(bytes(source)),
@@ -298,10 +299,11 @@ class AllocatorContract:
             def open(self) -> Pool:
                 return contract.pool()
 
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(max_examples=self.examples, stateful_step_count=40, deadline=None),
-        )
+        run_state_machine_as_test(Machine, settings=self.settings(steps=40))
+
+
+class AllocatorTests(WholePipelineTests, AllocatorContract):
+    """Proves an allocator: subclass it as `TestYours` and set `plugin`."""
 
 
 class AllocatorMachine(RuleBasedStateMachine):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from pages import KINDS, PAGE, page
 
-import coldpress
-from coldpress import Pipeline, PoolFull, SlotEmpty
 from coldpress.config import load_config
+from coldpress.errors import DeviceError, PoolFull, SlotEmpty
+from coldpress.pipeline import Pipeline
+from coldpress.registry import Registry
+from coldpress.testing.pages import KINDS, PAGE, page
+from coldpress.testing.shapes import described
 
 SLOTS = 64
 slots = st.integers(0, SLOTS - 1)
@@ -24,13 +25,11 @@ orders = st.integers(1, 4)
 class PipelineMachine(RuleBasedStateMachine):
     """The pool holds about a quarter of the pages, so that every path is taken all the time."""
 
-    device_size: ClassVar[str] = "4MiB"
     may_fill: ClassVar[bool] = False
-    policy: ClassVar[str] = "lru"
-    allocator: ClassVar[str] = "zsmalloc"
-    packer: ClassVar[dict[str, str]] = {"block": "16KiB"}
+    """Whether the device may become full, so that a store may be refused."""
+
     synchronous: ClassVar[bool] = True
-    cache_pages: ClassVar[int] = 0
+    registry: ClassVar[Registry | None] = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,24 +42,25 @@ class PipelineMachine(RuleBasedStateMachine):
         shape: dict[str, Any] = {
             "slots": SLOTS,
             "compressor": {"use": "lz4"},
-            "allocator": {"use": self.allocator, "limit": "96KiB"},
-            "policy": {"use": self.policy},
-            "packer": self.packer,
-            "device": {
-                "use": "file",
-                "path": str(Path(self.scratch.name) / "cold.img"),
-                "size": self.device_size,
-            },
+            "allocator": {"use": "zsmalloc", "limit": "96KiB"},
+            "packer": {"block": "16KiB"},
+            "device": {"use": "memory", "size": "4MiB"},
             "writeback": {"promote": promote, "readahead": readahead and promote != "never"},
-            "cache": {"pages": self.cache_pages},
         }
-        if self.allocator == "zsmalloc":
-            shape["allocator"]["chain"] = 4
-        self.pipeline = Pipeline(load_config(shape), synchronous=self.synchronous)
+        shape = described(shape, **self.tables())
+        if shape["allocator"]["use"] == "zsmalloc":
+            shape["allocator"].setdefault("chain", 4)
+        self.pipeline = Pipeline(
+            load_config(shape, registry=self.registry), synchronous=self.synchronous
+        )
         self.sabotage(self.pipeline)
         # Every run begins under pressure: a short history would stay inside the pool.
         for slot in range(0, SLOTS, 2):
             self.put(slot, "mixed")
+
+    def tables(self) -> dict[str, Any]:
+        """What is different from the kit's pipeline, as a pipeline file would say it."""
+        return {}
 
     def sabotage(self, pipeline: Pipeline) -> None:
         """Where a subclass breaks something."""
@@ -153,7 +153,7 @@ class PipelineMachine(RuleBasedStateMachine):
     def sync(self) -> None:
         try:
             self.pipeline.sync()
-        except coldpress.DeviceError:
+        except DeviceError:
             assert self.may_fill
 
     @rule()

@@ -1,0 +1,65 @@
+"""The conformance kit: one class per role, that proves any plugin of the role.
+
+An author subclasses the role's class as `TestYours` and sets `plugin`; pytest does the rest. The
+kit keeps its own copy of everything and looks at memory and media behind the plugin's back, so that
+no plugin can vouch for itself. What a plugin's class variables say it does not do is not asked of
+it. It ends with a whole pipeline that is made with the plugin: random histories against a dict, and
+threads.
+
+Example:
+    ```python
+    from coldpress.testing import CompressorTests
+    from coldpress_zlib import Zlib
+
+
+    class TestZlib(CompressorTests):
+        plugin = Zlib
+    ```
+
+It needs pytest and hypothesis, which `coldpress[testing]` brings.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+try:
+    import hypothesis as _hypothesis  # noqa: F401
+    import pytest
+except ImportError as error:
+    raise ImportError(
+        f"coldpress.testing needs {error.name}: pip install 'coldpress[testing]'", name=error.name
+    ) from None
+
+if TYPE_CHECKING:
+    from coldpress.testing.allocator import AllocatorTests
+    from coldpress.testing.compressor import CompressorTests
+    from coldpress.testing.kit import Kit
+
+KITS = {
+    "compressor": "CompressorTests",
+    "allocator": "AllocatorTests",
+}
+"""Each role's conformance class, by its name in this module."""
+
+# The classes are loaded when they are asked for: pytest explains a failed assertion only in a
+# module that was loaded after pytest itself began.
+_HOMES = {name: role for role, name in KITS.items()} | {"Kit": "kit"}
+
+
+def explain_failures() -> None:
+    """Have pytest, if it has begun, explain the assertions of what is loaded from here on."""
+    homes = (*_HOMES.values(), "machine", "threads", "whole")
+    pytest.register_assert_rewrite(*(f"{__name__}.{home}" for home in homes))
+
+
+explain_failures()
+
+__all__ = ["KITS", "AllocatorTests", "CompressorTests", "Kit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

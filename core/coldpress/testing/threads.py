@@ -1,0 +1,125 @@
+"""Threads that store, load and invalidate at random, every page carrying its slot and version."""
+
+from __future__ import annotations
+
+import faulthandler
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import attrs
+
+from coldpress.component import Buffer
+from coldpress.errors import SlotEmpty
+from coldpress.folio import MAX_PAGES
+from coldpress.pipeline import Pipeline
+from coldpress.testing.pages import PAGE
+
+THREADS = 4
+_LINES = [b"%032x" % (n * 2654435761 % 2**64) for n in range(256)]
+
+
+def stamped_page(slot: int, version: int) -> bytes:
+    """A page of about a third of its size when compressed, that says whose it is."""
+    rng = random.Random(slot << 32 | version)
+    body = rng.randbytes(PAGE // 4) + b"".join(rng.choices(_LINES, k=PAGE * 3 // 4 // 32))
+    return (slot.to_bytes(8, "little") + version.to_bytes(8, "little") + body)[:PAGE]
+
+
+def slow_writes(pipeline: Pipeline, seconds: float) -> None:
+    """Keep every block in flight for a while, so that slots change meanwhile."""
+    write = pipeline.config.device.write
+
+    def slow(offset: int, data: Buffer) -> None:
+        time.sleep(seconds)
+        write(offset, data)
+
+    pipeline.config.device.write = slow  # type: ignore[method-assign]
+
+
+@attrs.define
+class Report:
+    """What the threads saw."""
+
+    operations: int = 0
+    wrong: list[str] = attrs.field(factory=list)
+    errors: list[BaseException] = attrs.field(factory=list)
+    latencies: list[float] = attrs.field(factory=list)
+
+
+def stress(
+    pipeline: Pipeline,
+    slots: int,
+    seconds: float,
+    *,
+    seed: int = 1,
+    page: Callable[[int, int], bytes] = stamped_page,
+    folios: float = 0.0,
+) -> Report:
+    """Drive the pipeline from THREADS threads, each with the slots that are its own.
+
+    `folios` is the share of the stores that are of 2 to 16 pages.
+    """
+    report = Report()
+    ended = time.monotonic() + seconds
+    hung = seconds + 60
+    faulthandler.dump_traceback_later(hung, exit=True, file=2)  # the watchdog
+
+    def work(number: int) -> None:
+        rng = random.Random(seed * 1000 + number)
+        mine = [slot for slot in range(slots // 16 * 16) if slot // MAX_PAGES % THREADS == number]
+        held: dict[int, int] = {}
+        version = 0
+
+        def check(slot: int) -> None:
+            try:
+                data = pipeline.load(slot)
+            except SlotEmpty:
+                if slot in held:
+                    report.wrong.append(f"slot {slot} lost version {held[slot]}")
+                return
+            got = int.from_bytes(data[8:16], "little")
+            if held.get(slot) != got or data != page(slot, got):
+                report.wrong.append(f"slot {slot}: version {got}, wanted {held.get(slot)}")
+
+        try:
+            while time.monotonic() < ended and not report.errors:
+                for _ in range(64):
+                    slot = mine[int(rng.random() ** 2 * len(mine))]
+                    what = rng.random()
+                    if what < 0.45:
+                        version += 1
+                        if what < 0.15:  # the store may get the very handle that this frees
+                            pipeline.invalidate(slot)
+                        if folios and rng.random() < folios:
+                            pages = 2 << rng.randrange(4)
+                            several = range(slot - slot % pages, slot - slot % pages + pages)
+                            pipeline.store(several[0], b"".join(page(s, version) for s in several))
+                            held.update(dict.fromkeys(several, version))
+                        else:
+                            pipeline.store(slot, page(slot, version))
+                            held[slot] = version
+                    elif what < 0.48:
+                        pipeline.invalidate(slot)
+                        held.pop(slot, None)
+                    else:
+                        check(slot)
+                report.operations += 64
+            for slot in mine:
+                check(slot)
+        except BaseException as error:
+            report.errors.append(error)
+
+    run_threads(work)
+    faulthandler.cancel_dump_traceback_later()
+    return report
+
+
+def run_threads(work: Callable[[int], None], count: int = THREADS) -> None:
+    """Run `work(0)` to `work(count - 1)` at the same time."""
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

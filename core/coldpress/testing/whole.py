@@ -1,0 +1,63 @@
+"""The end of every conformance class: a whole pipeline that is made with the plugin."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from coldpress.config import load_config
+from coldpress.pipeline import Pipeline
+from coldpress.testing.kit import Kit
+from coldpress.testing.machine import PipelineMachine
+from coldpress.testing.shapes import described
+from coldpress.testing.threads import stress
+
+
+class WholePipelineTests(Kit):
+    """Random histories on a small pipeline against a dict, and threads on a larger one."""
+
+    seconds = 1.0
+    """How long the threads run."""
+
+    def tables(self, scratch: Path) -> dict[str, Any]:
+        """What a pipeline file says to have the plugin used; other keys have the kit's values."""
+        return {self.role: {"use": self.use, **self.given(scratch)}}
+
+    @pytest.mark.parametrize("writeback", ["inline", "background"])
+    def test_the_whole_pipeline_keeps_every_page(self, writeback: str) -> None:
+        kit = self
+
+        class Machine(PipelineMachine):
+            synchronous = writeback == "inline"
+            registry = kit.registry()
+
+            def tables(self) -> dict[str, Any]:
+                return kit.tables(Path(self.scratch.name))
+
+        run_state_machine_as_test(Machine, settings=self.settings())
+
+    def test_threads_on_a_whole_pipeline_lose_nothing(self) -> None:
+        slots = 2048
+        threads = threading.active_count()
+        with tempfile.TemporaryDirectory(prefix="coldpress-kit-") as folder:
+            base = {
+                "slots": slots,
+                "compressor": {"use": "lz4"},
+                "allocator": {"limit": "1MiB"},
+                "packer": {"block": "16KiB"},
+                "device": {"use": "memory", "size": "16MiB"},
+                "writeback": {"promote": "first"},
+            }
+            shape = described(base, **self.tables(Path(folder)))
+            with Pipeline(load_config(shape, registry=self.registry())) as pipeline:
+                report = stress(pipeline, slots, self.seconds, folios=0.02)
+                stats = pipeline.stats()
+        assert not report.errors
+        assert not report.wrong
+        assert stats.pool_bytes_peak <= stats.pool_limit
+        assert threading.active_count() == threads, "threads were left behind"

@@ -9,10 +9,16 @@ class PoolBudget:
     `headroom` bytes of the limit are set aside for staged blocks: `take` leaves them alone, `stage`
     uses them, so that writeback can always begin, however full the pool is.
 
-    Attributes: `limit`, `used`, `staged` (a part of `used`), `peak`, in bytes; `limit_hits`, how
-    often `take` refused.
+    Attributes:
+        limit: bytes that `used` never passes.
+        headroom: bytes of the limit that `stage` alone may use.
+        used: bytes counted now.
+        staged: those of them that `stage` counted.
+        peak: the most that `used` ever was.
+        limit_hits: how often `take` refused.
 
-    Notes: not thread-safe; the pipeline calls under its lock. Every call is O(1).
+    Notes:
+        Not thread-safe: the pipeline calls under its lock. Every call is O(1).
     """
 
     def __init__(self, limit: int, headroom: int = 0) -> None:

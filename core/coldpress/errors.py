@@ -10,7 +10,11 @@ class ColdpressError(Exception):
 
 
 class SlotEmpty(ColdpressError, KeyError):
-    """Nothing is stored in this slot."""
+    """Nothing is stored in this slot.
+
+    Attributes:
+        slot: the slot that was asked for.
+    """
 
     def __init__(self, slot: int) -> None:
         super().__init__(f"slot {slot} is empty")
@@ -21,7 +25,12 @@ class SlotEmpty(ColdpressError, KeyError):
 
 
 class SlotRange(ColdpressError, IndexError):
-    """The slot number is outside `0 <= slot < slots`."""
+    """The slot number is outside `0 <= slot < slots`.
+
+    Attributes:
+        slot: the slot that was asked for.
+        slots: how many the pipeline has.
+    """
 
     def __init__(self, slot: int, slots: int) -> None:
         super().__init__(f"slot {slot} is outside 0..{slots - 1} (the pipeline has {slots} slots)")
@@ -64,7 +73,10 @@ class DeviceUnusable(DeviceError):
 class CorruptBlock(ColdpressError):
     """Bytes read from the device are not the bytes that were written.
 
-    Attributes: `slot`, `block` (number), `offset` (bytes from the start of the device).
+    Attributes:
+        slot: the slot that was asked for.
+        block: the number of the block that its object is in.
+        offset: bytes from the device's start to the object.
     """
 
     def __init__(self, slot: int, block: int, offset: int, why: str) -> None:
@@ -97,7 +109,12 @@ class Problem:
 
 
 class ConfigError(ColdpressError, ValueError):
-    """The configuration is wrong. `problems` lists everything found, one `Problem` each."""
+    """The configuration is wrong.
+
+    Attributes:
+        problems: everything that was found, each with `where` it is (`file:line:column`,
+            `--set key` or the key's path) and a `message`.
+    """
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))

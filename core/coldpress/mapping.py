@@ -17,10 +17,18 @@ class ReservedMapping:
     the extent is address space, which is free. A released extent goes back to the operating
     system at once (MADV_DONTNEED) and reads as zeros when it is used again.
 
-    Parameters: `extent` in bytes, a multiple of the OS page; `count`, how many extents there are
-    at most.
+    Parameters:
+        budget: what the bytes of acquired extents are taken from.
+        extent: bytes, a multiple of the operating system's page.
+        count: how many extents there are at most.
 
-    Notes: not thread-safe; the pipeline calls under its lock. `acquire` and `release` are O(1).
+    Attributes:
+        view: the whole mapping; extent N begins at N * `extent`.
+        metadata_bytes: resident bytes of the list of released extents.
+
+    Notes:
+        Not thread-safe: the pipeline calls under its lock. `acquire` and `release` are O(1). Raises
+        `ValueError` for an extent that is no multiple of the operating system's page.
     """
 
     def __init__(self, budget: PoolBudget, extent: int, count: int) -> None:

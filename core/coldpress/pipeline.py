@@ -37,12 +37,19 @@ from coldpress.writeback import Around, Writeback
 class Pipeline:
     """Pages by slot number, compressed in RAM up to a limit, the coldest on a device.
 
-    Parameters: `config`; `synchronous`: writeback is done by the storing thread, in the same
-    steps at each run, not by threads in the background; `around_writeback`: a context that each
-    round of synchronous writeback is put in, to measure it.
+    Parameters:
+        config: what `coldpress.config.load_config` made of a pipeline file; it serves once.
+        synchronous: writeback is done by the storing thread, in the same steps at each run, not by
+            threads in the background.
+        around_writeback: a context that each round of synchronous writeback is put in, to measure
+            it.
 
-    Notes: thread-safe. Pages are compressed and decompressed, objects read and blocks written
-    without a lock; one lock is held for each change of the tables.
+    Attributes:
+        config: as it was given.
+
+    Notes:
+        Thread-safe. Pages are compressed and decompressed, objects read and blocks written without
+        a lock; one lock is held for each change of the tables.
     """
 
     def __init__(

@@ -13,8 +13,15 @@ class SlotList:
     A link holds a slot's number plus one, so that fresh (zero) memory means "in no list"; the entry
     past the last slot is the sentinel that closes the ring.
 
-    Notes: not thread-safe; the pipeline calls under its lock. Iteration walks the live list: do not
-    change it meanwhile.
+    Parameters:
+        slots: the list can hold the slots from 0 to `slots` - 1.
+
+    Attributes:
+        count: how many slots are in the list.
+
+    Notes:
+        Not thread-safe: the pipeline calls under its lock. `from_tail` walks the live list: do not
+        change it meanwhile.
     """
 
     def __init__(self, slots: int) -> None:

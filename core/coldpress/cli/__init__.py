@@ -40,7 +40,7 @@ exit status: 0 done, 1 the data or the run failed, 2 the call or the config is w
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (by default the process's) gives; the exit status."""
     try:
-        args = _parser().parse_args(argv)
+        args = command_line().parse_args(argv)
     except SystemExit as stop:  # argparse has said what there was to say
         return int(stop.code or 0)
     try:
@@ -82,7 +82,8 @@ def _flush_or_drop_stdout() -> None:
         os.close(null)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser of `coldpress` and all its commands."""
     parser = argparse.ArgumentParser(
         prog="coldpress",
         description="A compressed swap tier in user space, composed from plugins.",

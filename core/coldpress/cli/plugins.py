@@ -14,9 +14,10 @@ from coldpress.cli.output import print_table
 from coldpress.component import description, options, summary
 from coldpress.errors import PluginError
 from coldpress.harness.errors import InputError
+from coldpress.reference import plugin_facts
 from coldpress.registry import PluginInfo, default_registry
 from coldpress.roles import ROLES
-from coldpress.values import default, type_name, unit, written, written_text
+from coldpress.values import default, type_name, unit, written_text
 
 _DESCRIPTION = """\
 List the plugins that are installed: role, name, the distribution that brought each, what it is, and
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     except PluginError as error:
         raise InputError(str(error)) from error
     if args.json:
-        print(json.dumps([_asdict(one) for one in plugins], indent=2))
+        print(json.dumps([plugin_facts(one) for one in plugins], indent=2))
     elif not listed:
         print("\n\n".join("\n".join(_page(one)) for one in plugins))
     else:
@@ -108,34 +109,3 @@ def _indented(text: str) -> Iterator[str]:
 def _default(field: attrs.Attribute[Any]) -> str:
     value = default(field)
     return " (required)" if value is attrs.NOTHING else f" = {written_text(value, field.type)}"
-
-
-def _asdict(plugin: PluginInfo) -> dict[str, Any]:
-    return {
-        "role": plugin.role,
-        "name": plugin.name,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
-        "summary": summary(plugin.component),
-        "description": description(plugin.component),
-        "options": [
-            {
-                "name": field.name,
-                "type": type_name(field.type),
-                "unit": unit(field.type),
-                "required": default(field) is attrs.NOTHING,
-                "default": _json_default(field),
-                "help": field.metadata.get("help", ""),
-            }
-            for field in options(plugin.component)
-        ],
-        "capabilities": [
-            {"name": one.name, "value": written(one.value, None), "help": one.help}
-            for one in capabilities(plugin.component)
-        ],
-    }
-
-
-def _json_default(field: attrs.Attribute[Any]) -> Any:
-    value = default(field)
-    return None if value is attrs.NOTHING else written(value, field.type)

@@ -20,14 +20,18 @@ class Result:
     Attributes:
         pages: slots that hold a page at the end.
         verified: those of them that were read back at the end and found equal to the input.
-        stores, loads: pages given to the pipeline and asked back from it, in all.
-        store_seconds, load_seconds: time inside the pipeline's calls for these.
+        stores: pages given to the pipeline, in all.
+        loads: pages asked back from it, in all.
+        store_seconds: time inside the pipeline's calls for `stores`.
+        load_seconds: time inside the pipeline's calls for `loads`.
         final_reads: pages read back at the end.
         pool_resident_peak: most bytes of the pool that the operating system had in RAM, sampled.
-        failures, messages: checks and calls that failed; what the first of them said.
+        failures: checks and calls that failed.
+        messages: what the first of them said.
         interrupted: the run was stopped before its end.
         cpu_seconds: CPU time of the whole process until the reading back.
-        before_reading_back, counters: the pipeline's own, then and at the end.
+        before_reading_back: the pipeline's counters when the pages began to be read back.
+        counters: the pipeline's counters at the end.
         pipeline: the components' names by role.
     """
 

@@ -30,10 +30,12 @@ class Row:
         limit: the pool's limit as a fraction of `footprint_bytes`.
         footprint_bytes: compressed bytes of all pages, each slot's first version.
         result: the run's figures and verdict.
-        store_times, load_times: durations of a sample of the calls, in nanoseconds.
+        store_times: durations of a sample of the stores, in nanoseconds.
+        load_times: durations of a sample of the loads, in nanoseconds.
         writeback_peak_bytes: most memory that a round of writeback allocated; None: not traced.
-        bytes_of_page, ios_of_page: bytes and I/Os written, as fractions of what the `page` packer
-            wrote at this limit; None without one.
+        bytes_of_page: bytes written, as a fraction of what the `page` packer wrote at this limit;
+            None without one.
+        ios_of_page: I/Os written, as a fraction likewise.
 
     The counters are those before the reading back at the end, which is there to check the pages
     and belongs to no workload.
@@ -67,7 +69,10 @@ class Row:
 
     @property
     def latencies(self) -> dict[str, float | None]:
-        """Median and 99th percentile of single stores and loads, in microseconds."""
+        """`store_p50_us`, `store_p99_us`, `load_p50_us`, `load_p99_us`.
+
+        Median and 99th percentile of single stores and loads, in microseconds.
+        """
         return {
             f"{call}_p{fraction * 100:.0f}_us": percentile_us(times, fraction)
             for call, times in (("store", self.store_times), ("load", self.load_times))

@@ -15,8 +15,11 @@ from coldpress.units import Size, format_size
 class Zspage:
     """Pages cut into equal objects.
 
-    `number` tells which of all zspages it is; objects have `size` bytes, `pages` is how many pages
-    there are, `owners` are those of its objects.
+    Attributes:
+        number: which of all zspages it is.
+        size: bytes of each object's room.
+        pages: how many pages it has.
+        owners: the slots that its objects were allocated for.
     """
 
     number: int

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 class EntryContext:
     """The parts of the pipeline that an entry type may use.
 
-    `codecs` compresses pages and turns stored objects back into them, `store` reads the device.
-    `largest_folio` is the most bytes that a folio's object may have (0: no folio is one object);
-    `cache_pages` is how many pages the swap cache may hold.
+    Attributes:
+        page_size: bytes of a page.
+        allocator: keeps objects in the pool.
+        budget: the pool's limit, from which real bytes that are not the allocator's are taken.
+        codecs: compresses pages and turns stored objects back into them.
+        store: reads the device.
+        largest_folio: the most bytes that a folio's object may have; 0: no folio is one object.
+        cache_pages: how many pages the swap cache may hold.
     """
 
     page_size: int

@@ -16,9 +16,13 @@ from coldpress.units import Size, format_size
 class Victim:
     """An object that is to be written, as it was when it was chosen.
 
-    `slot` is the first of the 2**order slots of its folio, `word` what the table has for those
-    that are still its own, `codec` and `length` describe the compressed bytes, `sequence` is its
-    age.
+    Attributes:
+        slot: the first of its folio's slots.
+        word: what the table has for those of them that are still its own.
+        codec: the id of the compressor that made its bytes.
+        order: it has 2**order slots, and is that many pages when it is decompressed.
+        length: how many compressed bytes it has.
+        sequence: its age: of two objects of one slot the later one's is larger.
     """
 
     slot: int
@@ -31,7 +35,14 @@ class Victim:
 
 @attrs.frozen
 class BlockIdentity:
-    """What a header says of the device that its block belongs to, and of the block's age."""
+    """What a header says of the device that its block belongs to, and of the block's age.
+
+    Attributes:
+        uuid: 16 bytes that tell the device's contents from any others.
+        epoch: raised each time that the device is opened.
+        sequence: the block's number, counted in the order in which blocks are sealed.
+        durable: every block up to this sequence was flushed before this header was made.
+    """
 
     uuid: bytes
     epoch: int
@@ -41,7 +52,13 @@ class BlockIdentity:
 
 @attrs.frozen
 class Placed:
-    """Where in a sealed block a victim is: `at` bytes from its start, `length` bytes of object."""
+    """Where in a sealed block a victim is.
+
+    Attributes:
+        victim: as it was added.
+        at: bytes from the block's start to the object's place.
+        length: bytes of the object there.
+    """
 
     victim: Victim
     at: int
@@ -50,9 +67,12 @@ class Placed:
 
 @attrs.frozen
 class PackedBlock:
-    """A block ready to be written: whole pages, zeros after the last object.
+    """A block ready to be written.
 
-    `check` is kept in RAM for as long as the block is in use, and handed to `Packer.extract`.
+    Attributes:
+        data: whole pages, zeros after the last object.
+        members: what is where in it.
+        check: kept in RAM for as long as the block is in use, and handed to `Packer.extract`.
     """
 
     data: memoryview
@@ -64,12 +84,21 @@ class PackedBlock:
 class DeviceObject:
     """An object on the device: where it is, and after `Packer.extract` what it is.
 
-    `slot` is one of its folio's; `offset` and `length` are of the device; `stamp` the low 32 bits
-    of the block's sequence and `check` what the packer had kept, both as the block stood when the
-    object was looked up. `extract` fills in `codec`, `order` and `data`.
+    `extract` fills in `codec`, `order` and `data`.
 
-    `pages`: not zero, the whole block is read, which has so many; `others` are then the other
-    objects that are in it.
+    Attributes:
+        slot: one of its folio's.
+        offset: bytes from the device's start to the object's place.
+        length: bytes of the object there.
+        stamp: the low 32 bits of the block's sequence, as the block stood when the object was
+            looked up.
+        check: what the packer had kept for the block then.
+        codec: the id of the compressor that made `data`.
+        order: it is 2**order pages when it is decompressed.
+        data: the object's compressed bytes.
+        read_bytes: how many bytes were read from the device for it.
+        pages: not 0: the whole block is read, which has so many pages.
+        others: with `pages`, the other objects that are in the block.
     """
 
     slot: int
@@ -103,9 +132,11 @@ class Objects(Protocol):
 class OpenBlock(abc.ABC):
     """A block being filled, in a buffer that the core lends until the block was written.
 
-    Attributes: `victims`, in the order in which they were added.
+    Attributes:
+        victims: in the order in which they were added.
 
-    Notes: `has_room` and `add` run under the pipeline's lock, `seal` without.
+    Notes:
+        `has_room`, `add` and `like` run under the pipeline's lock, `seal` without.
     """
 
     victims: list[Victim]

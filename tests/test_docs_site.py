@@ -19,7 +19,7 @@ import built_site
 import pytest
 
 import coldpress
-from coldpress import cli, hookspecs, roles
+from coldpress import cli, hookspecs, roles, testing
 from coldpress.component import Component, options, summary
 from coldpress.config.schema import DEFAULT_USE, PLAIN_TABLES, TopLevel
 from coldpress.harness.result import Result
@@ -27,6 +27,7 @@ from coldpress.harness.row import Row
 from coldpress.registry import PluginInfo, Registry
 from coldpress.selection import Selection
 from coldpress.stats import Stats
+from coldpress.testing.running import in_words
 from coldpress.values import type_name, unit
 
 FOLDER = built_site.folder()
@@ -149,7 +150,7 @@ def test_every_command_with_its_help(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     assert cli.main([*name.split(), "--help"]) == 0
-    section = name or "the-command-line"
+    section = f"coldpress-{name}" if name else "the-command-line"
     assert page("commands").blocks[section] == [capsys.readouterr().out]
 
 
@@ -191,6 +192,18 @@ def test_every_role_page_leads_to_its_hook(role: str) -> None:
     hook = hookspecs.HOOKS[role]
     assert f"../hooks.html#coldpress.hookspecs.{hook}" in page(f"roles/{role}").links
     assert f"roles/{role}.html" in page("hooks").links
+
+
+@pytest.mark.parametrize("role", testing.KITS)
+def test_every_conformance_class_with_its_checks(role: str) -> None:
+    kit = getattr(testing, testing.KITS[role])
+    own = f"coldpress.testing.{testing.KITS[role]}"
+    assert f"../kit.html#{own}" in page(f"roles/{role}").links
+    words = page("kit").words(own)
+    assert inspect.cleandoc(kit.__doc__).partition("\n")[0].replace("`", "") in words
+    checks = [in_words(name) for name in dir(kit) if name.startswith("test_")]
+    assert len(checks) > 10
+    assert [one for one in checks if one not in words] == []
 
 
 def test_every_public_name() -> None:

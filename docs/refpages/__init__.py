@@ -16,6 +16,7 @@ from refpages.config import config
 from refpages.counters import counters
 from refpages.figures import figures
 from refpages.hooks import hooks
+from refpages.kit import kit
 from refpages.readme import readme
 from refpages.roles import role
 
@@ -26,6 +27,7 @@ _PARTS: dict[str, Callable[..., str]] = {
     "counters": counters,
     "figures": figures,
     "hooks": hooks,
+    "kit": kit,
     "readme": readme,
     "role": role,
 }

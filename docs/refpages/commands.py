@@ -20,7 +20,7 @@ def commands() -> str:
     return paragraphs(
         _help(parser),
         *(
-            paragraphs(f"## coldpress {name} {{#{name}}}", _help(command))
+            paragraphs(f"## coldpress {name} {{#coldpress-{name}}}", _help(command))
             for name, command in subparsers.choices.items()
         ),
     )

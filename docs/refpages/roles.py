@@ -9,6 +9,7 @@ from coldpress.registry import PluginInfo
 from coldpress.values import written_text
 from refpages.config import plugin_options
 from refpages.installed import builtins
+from refpages.kit import kit_link
 from refpages.markdown import code, documented, paragraphs, table
 
 
@@ -18,7 +19,7 @@ def role(name: str) -> str:
     hook = hookspecs.HOOKS[name]
     plugins = builtins(name)
     return paragraphs(
-        f"Registered by [`{hook}`](../hooks.md#coldpress.hookspecs.{hook}).",
+        f"Registered by [`{hook}`](../hooks.md#coldpress.hookspecs.{hook}). {kit_link(name)}",
         *(documented(_public(one)) for one in [cls.__name__, *_beside(cls)]),
         "## Built in" if plugins else "",
         *(_plugin(one) for one in plugins),

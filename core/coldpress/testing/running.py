@@ -99,7 +99,7 @@ class _Recorder:
         if report.when != "call" and report.outcome == "passed":
             return
         check = Check(
-            _in_words(report.nodeid.rpartition("::")[2]),
+            in_words(report.nodeid.rpartition("::")[2]),
             report.outcome,
             _reason(report),
             report.duration,
@@ -109,7 +109,7 @@ class _Recorder:
             self._tell(check)
 
 
-def _in_words(name: str) -> str:
+def in_words(name: str) -> str:
     """`test_a_page_comes_back[lz4]` as "a page comes back [lz4]"."""
     return name.removeprefix("test_").replace("_", " ").replace("[", " [")
 

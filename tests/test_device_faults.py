@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import FILES, PAGE, SIZE, buffer, descriptors, maker, noise, read
+from media import FILES, PAGE, maker
 
 from coldpress import DeviceError, DeviceFull
 from coldpress.layout import SUPERBLOCK_MAGIC
+from coldpress.testing.device import SIZE, buffer, noise, read
+from coldpress.testing.leftovers import descriptors
 from coldpress_plugins.devices import linux
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.nvme import NvmeDevice

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import FILES, PAGE, SIZE, buffer, descriptors, maker, noise, refused
+from media import FILES, PAGE, maker, refused
 
 from coldpress import DeviceError
 from coldpress.layout import SUPERBLOCK_MAGIC
+from coldpress.testing.device import SIZE, buffer, noise
+from coldpress.testing.leftovers import descriptors
 from coldpress_plugins.devices.file import FileDevice
 
 Make = Callable[..., Any]

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import SIZE, buffer, descriptors, opened_since, refused
+from media import opened_since, refused
 
+from coldpress.testing.device import SIZE, buffer
+from coldpress.testing.leftovers import descriptors
 from coldpress_plugins.devices import linux
 from coldpress_plugins.devices.nvme import NvmeDevice
 

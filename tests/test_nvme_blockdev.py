@@ -8,14 +8,15 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import require
-from media import PAGE, SIZE, Medium, buffer, noise, read, refused
-from test_devices import DeviceContract
+from media import PAGE, refused
 
 from coldpress import Device, DeviceError, DeviceFull
 from coldpress.layout import SUPERBLOCK_MAGIC
+from coldpress.testing.device import SIZE, DeviceContract, buffer, noise, read
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.nvme import NvmeDevice
 
@@ -89,12 +90,20 @@ def opened(cleanup: ExitStack) -> Callable[[Device], Device]:
 
 
 class TestContractOnABlockDevice(DeviceContract):
-    @pytest.fixture
-    def medium(self, attach: Attach, backing: Path) -> Iterator[Medium]:
-        device = NvmeDevice(path=str(attach()), size=SIZE)
-        device.open()
-        yield Medium(device, backing, real_bytes=lambda: backing.stat().st_blocks * 512)
-        device.close()
+    plugin = NvmeDevice
+
+    @pytest.fixture(autouse=True)
+    def media(self, attach: Attach, backing: Path) -> None:
+        self.path, self.backing = attach(), backing
+
+    def given(self, scratch: Path) -> dict[str, Any]:
+        return {"path": str(self.path)}
+
+    def outside(self, device: Device, offset: int, length: int) -> bytes:
+        return self.backing.read_bytes()[offset : offset + length]
+
+    def real_bytes(self, device: Device) -> int:
+        return self.backing.stat().st_blocks * 512
 
 
 @pytest.mark.parametrize("sector", [512, 4096])

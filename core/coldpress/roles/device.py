@@ -30,7 +30,10 @@ class Device(Component):
         Thread-safe: any number of threads read and write different ranges at once. A read or a
         write is complete when the call returns, however often the system call was short.
         What was written may be lost until `flush` returned. Errors are `DeviceError`, with the
-        device, the operation and the offset; a write without space left is `DeviceFull`.
+        device, the operation and the offset; a write without space left is `DeviceFull`. A range
+        that the device does not have or that is not aligned, the caller's mistake, is a
+        `ValueError`. A call during which another thread closes the device ends well or is a
+        `DeviceError`.
     """
 
     queue_depth: ClassVar[int] = 1
@@ -45,7 +48,7 @@ class Device(Component):
 
     @abc.abstractmethod
     def open(self) -> None:
-        """Acquire the medium, for this process alone. Raises `DeviceError` and leaves no trace."""
+        """Acquire the medium, for this device alone. Raises `DeviceError` and leaves no trace."""
 
     @property
     @abc.abstractmethod
@@ -69,4 +72,7 @@ class Device(Component):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Release the medium; not `persistent`: leave nothing behind. Safe to call twice."""
+        """Release the medium; not `persistent`: leave nothing behind. Safe to call twice.
+
+        Every other call is a `DeviceError` then, until the device is opened again.
+        """

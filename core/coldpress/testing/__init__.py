@@ -35,11 +35,13 @@ except ImportError as error:
 if TYPE_CHECKING:
     from coldpress.testing.allocator import AllocatorTests
     from coldpress.testing.compressor import CompressorTests
+    from coldpress.testing.device import DeviceTests
     from coldpress.testing.kit import Kit
 
 KITS = {
     "compressor": "CompressorTests",
     "allocator": "AllocatorTests",
+    "device": "DeviceTests",
 }
 """Each role's conformance class, by its name in this module."""
 
@@ -50,13 +52,13 @@ _HOMES = {name: role for role, name in KITS.items()} | {"Kit": "kit"}
 
 def explain_failures() -> None:
     """Have pytest, if it has begun, explain the assertions of what is loaded from here on."""
-    homes = (*_HOMES.values(), "machine", "threads", "whole")
+    homes = (*_HOMES.values(), "leftovers", "machine", "threads", "whole")
     pytest.register_assert_rewrite(*(f"{__name__}.{home}" for home in homes))
 
 
 explain_failures()
 
-__all__ = ["KITS", "AllocatorTests", "CompressorTests", "Kit"]
+__all__ = ["KITS", "AllocatorTests", "CompressorTests", "DeviceTests", "Kit"]
 
 
 def __getattr__(name: str) -> Any:

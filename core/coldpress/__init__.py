@@ -21,6 +21,8 @@ from coldpress.errors import (
     SlotEmpty,
     SlotRange,
 )
+from coldpress.flat import resident
+from coldpress.flat import table as flat_table
 from coldpress.hookspecs import hookimpl
 from coldpress.mapping import ReservedMapping
 from coldpress.pipeline import Pipeline, open  # noqa: A004
@@ -89,7 +91,9 @@ __all__ = [
     "Stats",
     "Victim",
     "Zspage",
+    "flat_table",
     "hookimpl",
     "open",
     "option",
+    "resident",
 ]

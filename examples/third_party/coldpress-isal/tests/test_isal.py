@@ -1,16 +1,27 @@
-"""What of deflate through ISA-L the kit does not know of."""
+"""The kit, and what of deflate through ISA-L it does not know of."""
 
 from __future__ import annotations
 
 import random
 import zlib
+from typing import ClassVar
 
 import pytest
 
+from coldpress.testing import CompressorTests
 from coldpress_isal import Isal
 
 PAGE = 4096
 TEXT = b"".join(b"%d bottles of beer on the wall\n" % (n % 99) for n in range(PAGE))[:PAGE]
+
+
+class TestIsal(CompressorTests):
+    plugin = Isal
+
+
+class TestDensest(CompressorTests):
+    plugin = Isal
+    options: ClassVar = {"level": 3}
 
 
 def opened(level: int = 1) -> Isal:

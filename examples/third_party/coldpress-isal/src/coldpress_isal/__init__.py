@@ -27,12 +27,13 @@ class Isal(coldpress.Compressor):
     )
 
     def compress(self, page: coldpress.Buffer) -> bytes:
-        return igzip_lib.compress(page, self.level, igzip_lib.COMP_DEFLATE)
+        data: bytes = igzip_lib.compress(page, self.level, igzip_lib.COMP_DEFLATE)
+        return data
 
     def decompress(self, data: coldpress.Buffer, size: int) -> bytes:
         # The call for a whole stream would follow a hostile one to any length: this has a bound.
         stream = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)
-        page = stream.decompress(data, size)
+        page: bytes = stream.decompress(data, size)
         if len(page) != size or not stream.eof:
             raise ValueError(f"the stream does not end after {size} bytes")
         if stream.unused_data:

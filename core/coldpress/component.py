@@ -33,10 +33,17 @@ def option(
     help: str,  # noqa: A002  (what it is called in argparse, attrs' metadata and click)
     validator: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Any:
-    """A field that is a config key. Without a `default` the key is required.
+    """A field that is a config key.
 
     The annotation gives the type: int, float, bool, str, `Size`, `Percent`, a `Literal` of texts,
     or one of these `| None`.
+
+    Parameters:
+        default: the value if the key is left out, checked like any other; without one the key is
+            required.
+        help: what the key means, for `coldpress plugins`, editors and the documentation.
+        validator: is called with the instance, the attribute and the value, and raises `ValueError`
+            with what is wrong, to be told with the key's place; attrs' own validators will do.
     """
     return attrs.field(default=default, validator=validator, metadata={"help": help})
 

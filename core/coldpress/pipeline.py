@@ -161,7 +161,8 @@ class Pipeline:
     def store_many(self, slot: int, buffer: Buffer) -> None:
         """Keep consecutive pages under consecutive slots, the first one under `slot`.
 
-        Raises as `store` does; the pages before the one that failed are stored.
+        `buffer` has a whole number of pages, one at least. Raises as `store` does; the pages before
+        the one that failed are stored.
         """
         view = plain_bytes(buffer)
         size = self._page_size
@@ -182,17 +183,21 @@ class Pipeline:
         return self._loads.page(self._slot(slot))
 
     def load_into(self, slot: int, buffer: bytearray | memoryview) -> None:
-        """Like `load`, into a writable buffer of `page_size` bytes."""
+        """Like `load`, into a writable buffer of `page_size` bytes.
+
+        Raises `PageLength`, and as `load` does; the buffer is then as it was.
+        """
         view = plain_bytes(buffer)
         if len(view) != self._page_size:
             raise PageLength(f"a page has {self._page_size} bytes, not {len(view)}")
         view[:] = self._loads.page(self._slot(slot))
 
     def load_many(self, slot: int, buffer: bytearray | memoryview) -> None:
-        """Fill `buffer` with the pages of consecutive slots. Raises at the first that fails.
+        """Fill `buffer`, of a whole number of pages, with the pages of slots from `slot` on.
 
         Neighbours of one folio are read and decompressed together. Several reads are in flight at
-        once where the device gains by it.
+        once where the device gains by it. Raises `PageLength`, and at the first slot that fails as
+        `load` does; the pages before it are in the buffer.
         """
         view = plain_bytes(buffer)
         slot, _ = self._span(slot, view.nbytes)
@@ -201,7 +206,10 @@ class Pipeline:
     # -- the rest ---------------------------------------------------------------------------
 
     def invalidate(self, slot: int) -> None:
-        """Forget the slot's page; an empty slot stays empty. Raises `SlotRange`."""
+        """Forget the slot's page; an empty slot stays empty.
+
+        Raises `SlotRange`, `PipelineClosed`.
+        """
         slot = self._slot(slot)
         with self._gate.entered():
             self._entries.empty(slot)
@@ -235,7 +243,10 @@ class Pipeline:
             self._backpressure.resume()
 
     def compact(self) -> int:
-        """Move the pool's objects together; how many bytes went back to the system."""
+        """Move the pool's objects together; how many bytes went back to the system.
+
+        Every other call waits meanwhile. Raises `PipelineClosed`.
+        """
         with self._gate.entered():
             return self.config.allocator.compact()
 
@@ -293,7 +304,10 @@ class Pipeline:
             )
 
     def close(self) -> None:
-        """Release the device and all memory. Safe to call twice."""
+        """Release the device and all memory. Safe to call twice.
+
+        Calls that wait for room end with `PipelineClosed`, as do later stores and loads.
+        """
         with self._gate.lock:
             if self._gate.closed:
                 return

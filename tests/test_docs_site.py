@@ -20,6 +20,7 @@ import pytest
 
 import coldpress
 from coldpress import cli, hookspecs, roles, testing
+from coldpress.capabilities import capabilities
 from coldpress.component import Component, options, summary
 from coldpress.config.schema import DEFAULT_USE, PLAIN_TABLES, TopLevel
 from coldpress.harness.result import Result
@@ -28,7 +29,7 @@ from coldpress.registry import PluginInfo, Registry
 from coldpress.selection import Selection
 from coldpress.stats import Stats
 from coldpress.testing.running import in_words
-from coldpress.values import type_name, unit
+from coldpress.values import type_name, unit, written_text
 
 FOLDER = built_site.folder()
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="no built site: `tox -e docs` has one")
@@ -101,6 +102,18 @@ def test_every_plugin_with_its_keys(plugin: PluginInfo) -> None:
         assert documented_keys(name, section) == keys
         plain = summary(plugin.component).replace("`", "")
         assert plain in page(name).words(section)
+
+
+@pytest.mark.parametrize("plugin", BUILT_IN, ids=lambda one: f"{one.role}-{one.name}")
+def test_every_plugin_with_its_capabilities(plugin: PluginInfo) -> None:
+    rows = page(f"roles/{plugin.role}").rows[f"{plugin.role}-{plugin.name}"]
+    said = [
+        [one.name, written_text(one.value, None), one.help]
+        for one in capabilities(plugin.component)
+    ]
+    assert all(meaning for _, _, meaning in said)
+    plain = [[part.replace("`", "").replace("\n", " ") for part in row] for row in said]
+    assert [row for row in rows if len(row) == 3] == plain
 
 
 @pytest.mark.parametrize(

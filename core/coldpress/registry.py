@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import importlib
 import importlib.metadata
@@ -109,6 +110,12 @@ class Registry:
         other._causes = [*self._causes, *other._causes]
         other._refused = list(self._refused)
         other._plugins = [*self._plugins, *other._plugins]
+        return other
+
+    def without(self, role: str, name: str) -> Registry:
+        """A registry in which no plugin of this role has this name."""
+        other = copy.copy(self)
+        other._plugins = [one for one in self._plugins if (one.role, one.name) != (role, name)]
         return other
 
     def plugins(self, role: str | None = None) -> list[PluginInfo]:

@@ -11,7 +11,8 @@ from coldpress.errors import PluginError
 from coldpress.registry import Registry
 from coldpress.roles import DeviceEntryType, EntryType
 
-_ALWAYS = ("packed", "shadow", "folio")
+ALWAYS = ("packed", "shadow", "folio")
+"""The names under which every pipeline has the entry types that claim no page."""
 
 
 def build_entry_types(
@@ -38,7 +39,7 @@ def build_entry_types(
 
     for index, name in enumerate(names):
         add(name, ("entries", index), offered=True)
-    for name in _ALWAYS:
+    for name in ALWAYS:
         add(name, ("entries",), offered=False)
     return tuple(component() for component in found)
 

@@ -71,11 +71,17 @@ class EntryType(Component):
         """Make ready, once, before any other call."""
 
     def prepare(self, page: memoryview) -> Any | None:
-        """What `commit` needs to store `page` (contiguous, whole pages); None: not mine."""
+        """What `commit` needs to store `page` (contiguous, whole pages); None: not mine.
+
+        `page` is the caller's: it may be kept until `commit` has stored it, and not changed.
+        """
         return None
 
     def commit(self, slot: int, prepared: Any) -> int:
-        """Store, and return the payload; -1, and nothing changed, if the pool has no room."""
+        """Store, and return the payload; -1, and nothing changed, if the pool has no room.
+
+        It may then be called again with the same `prepared`.
+        """
         raise TypeError(f"entry type {self.name!r} does not claim pages")
 
     @abc.abstractmethod
@@ -188,7 +194,10 @@ class DeviceEntryType(EntryType):
 
     @abc.abstractmethod
     def place(self, offset: int, length: int) -> int:
-        """The payload for an object of `length` bytes at this byte offset of the device."""
+        """The payload for an object of `length` bytes at this byte offset of the device.
+
+        It is never 0: an offset is more than 0, and `length` from 1 to 64 KiB.
+        """
 
     @abc.abstractmethod
     def locate(self, payload: int) -> tuple[int, int]:

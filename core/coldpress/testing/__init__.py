@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from coldpress.testing.allocator import AllocatorTests
     from coldpress.testing.compressor import CompressorTests
     from coldpress.testing.device import DeviceTests
+    from coldpress.testing.entry_type import EntryTypeTests
     from coldpress.testing.kit import Kit
 
 KITS = {
     "compressor": "CompressorTests",
     "allocator": "AllocatorTests",
     "device": "DeviceTests",
+    "entry_type": "EntryTypeTests",
 }
 """Each role's conformance class, by its name in this module."""
 
@@ -52,13 +54,22 @@ _HOMES = {name: role for role, name in KITS.items()} | {"Kit": "kit"}
 
 def explain_failures() -> None:
     """Have pytest, if it has begun, explain the assertions of what is loaded from here on."""
-    homes = (*_HOMES.values(), "leftovers", "machine", "threads", "whole")
+    shared = (
+        "entry_bench",
+        "entry_claims",
+        "entry_kinds",
+        "leftovers",
+        "machine",
+        "threads",
+        "whole",
+    )
+    homes = (*_HOMES.values(), *shared)
     pytest.register_assert_rewrite(*(f"{__name__}.{home}" for home in homes))
 
 
 explain_failures()
 
-__all__ = ["KITS", "AllocatorTests", "CompressorTests", "DeviceTests", "Kit"]
+__all__ = ["KITS", "AllocatorTests", "CompressorTests", "DeviceTests", "EntryTypeTests", "Kit"]
 
 
 def __getattr__(name: str) -> Any:

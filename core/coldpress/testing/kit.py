@@ -59,7 +59,7 @@ class Kit:
     @classmethod
     def registry(cls) -> Registry:
         """All installed plugins, and this one as "under-test:NAME"."""
-        return _with(cls.role, cls.plugin)
+        return with_plugin(cls.role, cls.plugin)
 
     @property
     def use(self) -> str:
@@ -108,7 +108,8 @@ def built(role: str, plugin: type[Component], given: Mapping[str, Any]) -> Any:
 
 
 @functools.cache
-def _with(role: str, component: type[Component]) -> Registry:
+def with_plugin(role: str, component: type[Component], *, alone: bool = False) -> Registry:
+    """All installed plugins and this one; `alone`: without others of its name."""
     module = ModuleType(component.__module__)
 
     def hook() -> list[type[Component]]:
@@ -116,4 +117,7 @@ def _with(role: str, component: type[Component]) -> Registry:
 
     hook.__name__ = HOOKS[role]
     setattr(module, HOOKS[role], hookimpl(hook))
-    return default_registry().extended(module, UNDER_TEST, "0")
+    installed = default_registry()
+    if alone:
+        installed = installed.without(role, component.name)
+    return installed.extended(module, UNDER_TEST, "0")

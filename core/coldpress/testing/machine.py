@@ -206,7 +206,7 @@ class PipelineMachine(RuleBasedStateMachine):
         assert all(entries.pool_types[words[slot] & 15] for slot in clean)
         assert entries.clean == len(set(clean.values()))
         assert entries.cache_type.pages == sum(
-            1 << (word >> 5 + 32) for _, word in members if word & 15 == entries.cache_tag
+            entries._span(word) for _, word in members if word & 15 == entries.cache_tag
         )
         if self.synchronous:  # else a block that is being written has not been counted yet
             places = {word >> 5 for word in words.values() if word & 15 == entries.device_tag}

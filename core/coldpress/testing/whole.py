@@ -28,6 +28,10 @@ class WholePipelineTests(Kit):
         """What a pipeline file says to have the plugin used; other keys have the kit's values."""
         return {self.role: {"use": self.use, **self.given(scratch)}}
 
+    def may_fill(self) -> bool:
+        """Whether a store may be refused because of what can never leave the pool."""
+        return False
+
     @pytest.mark.parametrize("writeback", ["inline", "background"])
     def test_the_whole_pipeline_keeps_every_page(self, writeback: str) -> None:
         kit = self
@@ -35,6 +39,7 @@ class WholePipelineTests(Kit):
         class Machine(PipelineMachine):
             synchronous = writeback == "inline"
             registry = kit.registry()
+            may_fill = kit.may_fill()
 
             def tables(self) -> dict[str, Any]:
                 return kit.tables(Path(self.scratch.name))

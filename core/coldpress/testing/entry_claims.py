@@ -1,0 +1,342 @@
+"""What an entry type that claims pages promises: they come back, and leave nothing behind."""
+
+from __future__ import annotations
+
+import random
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from coldpress.config.entries import claims_pages
+from coldpress.registry import Registry
+from coldpress.roles import EntryType, PoolEntryType
+from coldpress.testing.allocator import process_bytes
+from coldpress.testing.entry_bench import Bench, Held
+from coldpress.testing.kit import Kit, with_plugin
+from coldpress.testing.pages import KINDS, PAGE, page
+from coldpress.testing.threads import run_threads
+
+MIB = 1 << 20
+_ORDERS = range(1, 5)
+_SLACK = 64 << 10  # bytes of Python objects that come and go by themselves
+
+
+class EntryTypeContract(Kit):
+    """The checks of the role alone, with real parts of a pipeline around the type."""
+
+    role = "entry_type"
+    plugin: ClassVar[type[EntryType]]
+
+    @classmethod
+    def registry(cls) -> Registry:
+        """A type that claims no pages is known to a pipeline by its plain name alone."""
+        return with_plugin(cls.role, cls.plugin, alone=not claims_pages(cls.plugin))
+
+    def a_page(self, number: int) -> bytes:
+        """A page to be offered, another for each number; some of them must be claimed.
+
+        Override it for a type that claims pages of a kind which is not among the kit's.
+        """
+        kind = number % (len(KINDS) + 2)
+        if kind < len(KINDS):
+            return page(KINDS[kind], number, 1)
+        if kind == len(KINDS):
+            return bytes([number >> 3 & 255]) * PAGE
+        rng = random.Random(number)  # a few bytes among zeros
+        sparse = bytearray(PAGE)
+        for _ in range(number % 32 + 1):
+            sparse[rng.randrange(PAGE)] = rng.randrange(1, 256)
+        return bytes(sparse)
+
+    def a_folio(self, number: int, order: int) -> bytes:
+        """Pages to be offered as one; every third folio has one page again and again."""
+        if number % 3 == 0:
+            return self.a_page(number) * (1 << order)
+        return b"".join(self.a_page(number * 16 + at) for at in range(1 << order))
+
+    @contextmanager
+    def opened(self, limit: int = MIB) -> Iterator[Bench]:
+        bench = Bench(self.make(), limit)
+        try:
+            yield bench
+        finally:
+            bench.close()
+
+    @pytest.fixture
+    def bench(self) -> Iterator[Bench]:
+        """The type, opened, with a pool of 1 MiB; skips what is not asked of a type like this."""
+        if not claims_pages(self.plugin):
+            pytest.skip("it claims no pages")
+        with self.opened() as bench:
+            yield bench
+
+    @pytest.fixture
+    def folios(self, bench: Bench) -> Bench:
+        """The same, of a type that takes folios."""
+        if not self.plugin.folios:
+            pytest.skip("it takes no folios: `folios` is False")
+        return bench
+
+    def claimed(self, bench: Bench, wanted: int, start: int = 0) -> list[Held]:
+        """So many pages that it claims and has room for, or fewer; they are in the bench, too."""
+        found: list[Held] = []
+        for number in range(start, start + max(64, 16 * wanted)):
+            held = bench.offered(self.a_page(number))
+            if held is not None:
+                found.append(held)
+            if len(found) == wanted or bench.refused:
+                break
+        if not found and not bench.refused:
+            pytest.fail("it claims none of the kit's pages: override `a_page` with some it does")
+        return found
+
+    def claimed_folios(self, bench: Bench, wanted: int) -> list[Held]:
+        found: list[Held] = []
+        for number in range(16 * wanted):
+            held = bench.offered(self.a_folio(number, number % 4 + 1))
+            if held is not None:
+                found.append(held)
+            if len(found) == wanted:
+                break
+        if not found:
+            pytest.skip("it claims none of the kit's folios")
+        return found
+
+    def test_every_page_that_it_claims_comes_back(self, bench: Bench) -> None:
+        self.claimed(bench, 150)
+        bench.check_all()
+        for held in list(bench.held)[::2]:
+            bench.release(held)
+        bench.check_all()
+        bench.release_all()
+        bench.check_empty()
+
+    def test_it_takes_every_page_if_it_says_so(self, bench: Bench) -> None:
+        if not self.plugin.takes_all:
+            pytest.skip("`takes_all` is False")
+        for number in range(200):
+            view = memoryview(self.a_page(number))
+            assert bench.one.prepare(view) is not None, f"page {number} is not taken"
+
+    def test_folios_come_back_by_each_of_their_slots(self, folios: Bench) -> None:
+        self.claimed_folios(folios, 8)
+        folios.check_all()
+        folios.release_all()
+        folios.check_empty()
+
+    def test_a_token_stays_good_whatever_happens_to_the_slot(self, bench: Bench) -> None:
+        self.claimed(bench, 40)
+        tokens = [bench.token(held) for held in bench.held]
+        bench.release_all()
+        self.claimed(bench, 60, start=1000)
+        bench.allocator.compact()
+        for token, data in tokens:
+            assert bench.one.decode(token) == data, "a token went bad when its slot changed"
+        tokens += [bench.token(held) for held in bench.held]
+        bench.close()
+        for token, data in tokens:
+            assert bench.one.decode(token) == data, "a token went bad at close"
+
+    def test_the_pool_moves_under_it(self, bench: Bench) -> None:
+        self.claimed(bench, 120)
+        rng = random.Random(1)
+        while len(bench.held) > 10:
+            for held in rng.sample(bench.held, len(bench.held) // 3):
+                bench.release(held)
+            bench.allocator.compact()
+            bench.check_all()
+
+    def test_a_full_pool_is_minus_one_and_changes_nothing(self, bench: Bench) -> None:
+        assert bench.budget.take(bench.budget.limit - (256 << 10))
+        others = bench.budget.used
+        self.claimed(bench, 300)
+        if not bench.refused:
+            pytest.skip("pages that it claims need so little room that no pool is full")
+        offers = [self.a_page(number) for number in range(2000, 2060)]
+        if self.plugin.folios:
+            offers += [self.a_folio(number, order) for number in range(12) for order in _ORDERS]
+        for data in offers:
+            bench.offered(data)
+        bench.check_all()
+        bench.release_all()
+        assert bench.budget.used == others
+        assert self.claimed(bench, 10, start=3000), "after a refusal it takes nothing"
+
+    def test_what_was_refused_is_committed_when_there_is_room(self, bench: Bench) -> None:
+        free = bench.budget.limit
+        assert bench.budget.take(free)
+        waiting = []
+        for number in range(64):
+            data = self.a_page(number)
+            prepared = bench.one.prepare(memoryview(data))
+            if prepared is not None and bench.commit(data, prepared) is None:
+                waiting.append((data, prepared))
+        bench.budget.give(free)
+        for data, prepared in waiting:
+            assert bench.commit(data, prepared) is not None
+        bench.check_all()
+
+    def test_thousands_of_stores_leave_nothing_behind(self, bench: Bench) -> None:
+        pages = [self.a_page(number) for number in range(120)]
+
+        def again() -> int:
+            for data in pages:
+                bench.offered(data)
+            bench.release_all()
+            return tracemalloc.get_traced_memory()[0]
+
+        tracemalloc.start()
+        try:
+            for _ in range(2):  # tables that grow to their size
+                again()
+            before, tables = again(), bench.one.metadata_bytes
+            for _ in range(7):
+                after = again()
+        finally:
+            tracemalloc.stop()
+        bench.check_empty()
+        assert after - before < _SLACK, "Python objects are left of what was released"
+        assert bench.one.metadata_bytes <= tables + PAGE
+
+    def test_memory_is_real_only_while_it_is_counted(self) -> None:
+        if not claims_pages(self.plugin):
+            pytest.skip("it claims no pages")
+        with self.opened(16 * MIB) as bench:
+            one: Any = bench.one
+            payloads = []
+
+            def counted() -> int:
+                own = getattr(one, "resident_bytes", 0)
+                return int(bench.allocator.resident_bytes() + own + one.metadata_bytes)
+
+            before = process_bytes()
+            for number in range(4000):
+                prepared = one.prepare(memoryview(self.a_page(number)))
+                if prepared is None:
+                    continue
+                payloads.append(one.commit(number * 16, prepared))
+                del prepared
+            if not payloads:
+                pytest.skip("it claims none of the kit's pages at first sight")
+            assert min(payloads) >= 0
+            assert abs(process_bytes() - before - counted()) < 2 * MIB, (
+                "it holds memory that it does not count, or counts what it does not hold"
+            )
+            for payload in payloads:
+                one.release(payload)
+            bench.check_empty()
+            assert process_bytes() - before - counted() < 2 * MIB
+
+    def test_threads_prepare_and_decode_at_once(self, bench: Bench) -> None:
+        lock = threading.Lock()
+        wrong: list[str] = []
+
+        def work(number: int) -> None:
+            rng = random.Random(number)
+            try:
+                for _ in range(60):
+                    data = self.a_page(rng.randrange(500) * 4 + number)
+                    prepared = bench.one.prepare(memoryview(data))
+                    if prepared is None:
+                        continue
+                    with lock:
+                        payload = bench.one.commit(number, prepared)
+                        if payload < 0:
+                            continue
+                        token = bench.one.fetch(number, payload)
+                        if rng.random() < 0.5:
+                            bench.one.release(payload)
+                            payload = -1
+                    if bench.one.decode(token) != data:
+                        wrong.append(f"thread {number}")
+                    if payload >= 0:
+                        with lock:
+                            bench.one.release(payload)
+            except BaseException as error:
+                wrong.append(f"thread {number}: {error!r}")
+
+        run_threads(work)
+        assert not wrong
+        bench.check_empty()
+
+    def test_against_a_model(self) -> None:
+        if not claims_pages(self.plugin):
+            pytest.skip("it claims no pages")
+        contract = self
+
+        class Machine(EntryTypeMachine):
+            def __init__(self) -> None:
+                super().__init__(contract)
+
+        run_state_machine_as_test(Machine, settings=self.settings(steps=30))
+
+
+class EntryTypeMachine(RuleBasedStateMachine):
+    """Any order of calls in a pool that is often full."""
+
+    def __init__(self, contract: EntryTypeContract) -> None:
+        super().__init__()
+        self.contract = contract
+        self.bench = Bench(contract.make(), 128 << 10)
+        self.tokens: list[tuple[Any, bytes]] = []
+
+    @rule(start=st.integers(0, 500), pages=st.integers(1, 24))
+    def store(self, start: int, pages: int) -> None:
+        for number in range(start, start + pages):
+            self.bench.offered(self.contract.a_page(number))
+
+    @precondition(lambda self: self.contract.plugin.folios)
+    @rule(number=st.integers(0, 99), order=st.sampled_from(_ORDERS))
+    def store_folio(self, number: int, order: int) -> None:
+        self.bench.offered(self.contract.a_folio(number, order))
+
+    @precondition(lambda self: self.bench.held)
+    @rule(data=st.data())
+    def fetch(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self.bench.held))
+        self.tokens.append(self.bench.token(held, data.draw(st.integers(0, held.pages - 1))))
+
+    @rule()
+    def decode(self) -> None:
+        for token, data in self.tokens:
+            assert self.bench.one.decode(token) == data, "a token went bad"
+
+    @precondition(lambda self: self.bench.held)
+    @rule(seed=st.integers(0, 99), share=st.sampled_from([0.1, 0.5, 0.9]))
+    def release(self, seed: int, share: float) -> None:
+        count = 1 + int((len(self.bench.held) - 1) * share)
+        for held in random.Random(seed).sample(self.bench.held, count):
+            self.bench.release(held)
+
+    @rule()
+    def compact(self) -> None:
+        self.bench.allocator.compact()
+
+    @precondition(lambda self: isinstance(self.bench.one, PoolEntryType) and self.bench.held)
+    @rule(data=st.data())
+    def take_out_and_adopt(self, data: st.DataObject) -> None:
+        self.bench.adopt_again(data.draw(st.sampled_from(self.bench.held)))
+
+    @invariant()
+    def all_is_as_it_was_stored(self) -> None:
+        self.bench.check_all()
+
+    def teardown(self) -> None:
+        try:
+            self.decode()
+            self.bench.release_all()
+            self.bench.check_empty()
+        finally:
+            self.bench.close()

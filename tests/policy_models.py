@@ -26,6 +26,13 @@ class Model:
         """The next victim; a model whose policy keeps what the search did does so too."""
         return next(iter(self.prediction()), -1)
 
+    def searched(self) -> int:
+        """The next victim, found and given back: what the search did stays done."""
+        slot = self.evict()
+        if slot >= 0:
+            self.restore(slot)
+        return slot
+
     def evict(self) -> int:
         if not self.known:
             return -1
@@ -127,6 +134,9 @@ class ClockModel(FifoModel):
                 return slot
             self.queue[slot] = False
 
+    def coldest(self) -> int:
+        return self.searched()
+
 
 class SieveModel(Model):
     """NSDI'24, algorithm 1: a queue from head to tail, and the hand, which is a slot or none."""
@@ -176,10 +186,7 @@ class SieveModel(Model):
             self.hand = new
 
     def coldest(self) -> int:
-        slot = self.evict()
-        if slot >= 0:
-            self.restore(slot)
-        return slot
+        return self.searched()
 
     def give_back(self, slot: int) -> None:
         self.queue.insert(0 if self.hand is None else self.queue.index(self.hand) + 1, slot)

@@ -1,10 +1,10 @@
-"""Every policy against a model that is slow and plain."""
+"""The built-in policies: the common contract, then each against a model, slow and plain."""
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 from policy_models import ClockModel, FifoModel, LruModel, Model, S3FifoModel, SieveModel
 
 from coldpress import Percent, Policy, SlotList
+from coldpress.testing.policy import (
+    SLOTS,
+    Driven,
+    History,
+    PolicyContract,
+    PolicyTests,
+    histories,
+)
 from coldpress_plugins.policies.clock import Clock
 from coldpress_plugins.policies.fifo import Fifo
 from coldpress_plugins.policies.lru import Lru
 from coldpress_plugins.policies.s3fifo import S3Fifo
 from coldpress_plugins.policies.sieve import Sieve
 
-SLOTS = 16
 POLICIES: dict[str, tuple[Callable[[], Policy], Callable[[], Model]]] = {
     "lru": (Lru, LruModel),
     "fifo": (Fifo, FifoModel),
@@ -34,17 +41,30 @@ POLICIES: dict[str, tuple[Callable[[], Policy], Callable[[], Model]]] = {
 }
 every_policy = pytest.mark.parametrize("name", POLICIES)
 
-slots = st.integers(0, SLOTS - 1)
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(["insert", "warm", "touch", "remove", "pick"]), slots),
-        st.tuples(st.sampled_from(["touch", "heat"]), slots),
-        st.tuples(st.just("rename"), st.integers(0, SLOTS**2 - 1)),
-        st.tuples(st.just("rename_coldest"), slots),
-        st.tuples(st.sampled_from(["evict", "undo", "give_back", "peek"]), st.integers(1, 4)),
-    ),
-    max_size=60,
-)
+
+class TestLru(PolicyTests):
+    plugin = Lru
+
+
+class TestFifo(PolicyTests):
+    plugin = Fifo
+
+
+class TestClock(PolicyTests):
+    plugin = Clock
+
+
+class TestSieve(PolicyTests):
+    plugin = Sieve
+
+
+class TestS3Fifo(PolicyTests):
+    plugin = S3Fifo
+
+
+class TestS3FifoOfALargeSmallQueue(PolicyContract):
+    plugin = S3Fifo
+    options: ClassVar[dict[str, Any]] = {"small": "60%"}
 
 
 def opened(name: str, slots: int) -> Policy:
@@ -53,146 +73,87 @@ def opened(name: str, slots: int) -> Policy:
     return policy
 
 
-class Both:
-    """A policy and its model, driven together and compared after each step."""
+class Mirrored(Policy):
+    """A policy and its model as one: what is done to it is done to both, and both say the same."""
 
-    def __init__(self, name: str) -> None:
-        self.policy = opened(name, SLOTS)
-        self.model = POLICIES[name][1]()
-        self.taken: list[int] = []  # unchanged since they left: they may be given back
+    def __init__(self, policy: Policy, model: Model) -> None:
+        self.policy = policy
+        self.model = model
+
+    def open(self, slots: int) -> None:
+        self.policy.open(slots)
 
     def insert(self, slot: int, warm: bool = False) -> None:
-        if slot in self.model.known:
-            with pytest.raises(ValueError, match="in the list"):
-                self.policy.insert(slot, warm)
-        else:
-            self.policy.insert(slot, warm)
-            self.model.insert(slot, warm)
-            if slot in self.taken:
-                self.taken.remove(slot)
-
-    def warm(self, slot: int) -> None:
-        self.insert(slot, warm=True)
+        self.policy.insert(slot, warm)  # the models do not know what to refuse
+        self.model.insert(slot, warm)
 
     def touch(self, slot: int) -> None:
         self.policy.touch(slot)
         self.model.touch(slot)
 
-    def heat(self, slot: int) -> None:
-        for _ in range(4):
-            self.touch(slot)
-
     def remove(self, slot: int) -> None:
         self.policy.remove(slot)
         self.model.remove(slot)
 
-    def rename(self, pair: int) -> None:
-        slot, new = divmod(pair, SLOTS)
-        if slot in self.model.known and new in self.model.known:
-            with pytest.raises(ValueError, match="in the list"):
-                self.policy.rename(slot, new)
-        else:
-            self.policy.rename(slot, new)
-            self.model.rename(slot, new)
-            if new in self.model.known and new in self.taken:
-                self.taken.remove(new)
+    def rename(self, slot: int, new: int) -> None:
+        self.policy.rename(slot, new)
+        self.model.rename(slot, new)
 
-    def rename_coldest(self, new: int) -> None:
-        """Where hands and tails are."""
-        for slot in self.model.prediction()[:1]:
-            self.rename(slot * SLOTS + new)
+    def restore(self, slot: int) -> None:
+        self.policy.restore(slot)
+        self.model.restore(slot)
 
-    def evict(self, count: int = 1) -> None:
-        for _ in range(count):
-            slot = self.policy.evict()
-            assert slot == self.model.evict()
-            if slot >= 0:
-                self.taken.append(slot)
+    def evict(self) -> int:
+        slot = self.policy.evict()
+        assert slot == self.model.evict()
+        return slot
 
-    def pick(self, slot: int) -> None:
-        """A slot leaves together with a victim, though it is none itself."""
-        if slot in self.model.known:
-            self.remove(slot)
-            self.taken.append(slot)
+    def coldest(self) -> int:
+        slot = self.policy.coldest()
+        assert slot == self.model.coldest()
+        return slot
 
-    def undo(self, count: int = 1) -> None:
-        """Give the latest victims back; they are the next ones again, whatever happened since."""
-        back = self.taken[-count:]
-        for _ in back:
-            self.give_back(-1)
-        assert list(self.policy.order())[: len(back)] == back
-
-    def give_back(self, at: int) -> None:
-        if self.taken:
-            slot = self.taken.pop(at % len(self.taken))
-            self.policy.restore(slot)
-            self.model.restore(slot)
-            assert self.policy.coldest() == self.model.coldest() == slot
-
-    def peek(self, _: int) -> None:
-        before = list(self.policy.order())
-        assert self.policy.coldest() == self.model.coldest() == next(iter(before), -1)
-        assert list(self.policy.order()) == before
-
-    def compare(self) -> None:
-        assert len(self.policy) == len(self.model.known)
-        assert list(self.policy.order()) == self.model.prediction()
+    def order(self) -> Iterator[int]:
+        order = list(self.policy.order())
+        assert order == self.model.prediction()
         if isinstance(self.policy, S3Fifo) and isinstance(self.model, S3FifoModel):
             assert self.policy.ghosts == len(self.model.g)
+        return iter(order)
+
+    def __len__(self) -> int:
+        assert len(self.policy) == len(self.model.known)
+        return len(self.policy)
+
+    @property
+    def metadata_bytes(self) -> int:
+        return self.policy.metadata_bytes
+
+
+def driven(name: str) -> Driven:
+    return Driven(Mirrored(opened(name, SLOTS), POLICIES[name][1]()))
 
 
 @every_policy
-@given(steps=steps)
-def test_policy_against_model(name: str, steps: list[tuple[str, int]]) -> None:
-    both = Both(name)
-    both.compare()
-    for slot in range(0, SLOTS, 2):
-        both.insert(slot)
-    for step, number in steps:
-        getattr(both, step)(number)
-        both.compare()
-    expected = list(both.policy.order())
-    assert [both.policy.evict() for _ in expected] == expected
-    assert both.policy.evict() == -1
-    assert list(both.policy.order()) == []
+@given(history=histories)
+def test_policy_against_model(name: str, history: History) -> None:
+    both = driven(name)
+    both.run(history)
+    both.drain()
 
 
 @every_policy
-@given(steps=steps, count=st.integers(1, SLOTS))
+@given(history=histories, count=st.integers(1, SLOTS))
 def test_given_back_victims_leave_the_order_as_it_was(
-    name: str, steps: list[tuple[str, int]], count: int
+    name: str, history: History, count: int
 ) -> None:
-    both = Both(name)
-    for slot in range(SLOTS):
-        both.insert(slot)
-    for step, number in steps:
-        getattr(both, step)(number)
-    before = list(both.policy.order())
-    assert list(both.policy.order()) == before
+    # More than the role promises, that only the victims themselves are where they were.
+    both = driven(name)
+    both.run(history)
+    before = both.check()
     both.taken.clear()
     both.evict(count)
     both.undo(count)
-    assert list(both.policy.order()) == before
-
-
-@every_policy
-def test_a_slot_costs_no_python_object(name: str) -> None:
-    count = 1 << 12
-    policy = opened(name, 2 * count)
-    for slot in range(300, 600):  # past the small integers, which are there anyway
-        policy.insert(slot)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        for slot in range(600, 600 + count):
-            policy.insert(slot, warm=slot % 3 == 0)
-            policy.touch(slot)
-            if slot % 2:
-                policy.evict()
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    assert grown < count
+    assert both.check() == before
 
 
 @every_policy
@@ -208,26 +169,6 @@ def test_a_slot_costs_nine_bytes_at_most(name: str) -> None:
     for _ in range(count):
         policy.evict()
     assert policy.metadata_bytes == filled
-
-
-@every_policy
-def test_a_renamed_slot_keeps_its_place_and_the_former_one_is_free(name: str) -> None:
-    policy = opened(name, SLOTS)
-    for slot in range(8):
-        policy.insert(slot, warm=slot % 3 == 0)
-        policy.touch(slot // 2)
-    policy.coldest()  # a hand leaves the tail
-    for slot in range(8):
-        before = list(policy.order())
-        policy.rename(slot, 8 + slot)
-        assert list(policy.order()) == [8 + slot if one == slot else one for one in before]
-        policy.rename(slot, 8 + slot)  # unknown now
-        with pytest.raises(ValueError, match="in the list"):
-            policy.rename(8 + slot, before[0] if before[0] != slot else 8 + slot)
-    assert len(policy) == 8
-    for slot in range(8):
-        policy.insert(slot)
-    assert sorted(policy.order()) == list(range(SLOTS))
 
 
 @pytest.mark.parametrize("warm", [False, True])

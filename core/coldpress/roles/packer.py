@@ -136,7 +136,8 @@ class OpenBlock(abc.ABC):
         victims: in the order in which they were added.
 
     Notes:
-        `has_room`, `add` and `like` run under the pipeline's lock, `seal` without.
+        `has_room`, `add` and `like` run under the pipeline's lock, `seal` without. What the former
+        cost does not depend on how many objects are in.
     """
 
     victims: list[Victim]
@@ -185,7 +186,12 @@ class Packer(Component):
     """Whether with a victim all that shares its zspage goes into the block, young or old."""
 
     keeps_compressed: ClassVar[bool] = True
-    """Whether what `extract` gives is still compressed."""
+    """Whether what `extract` gives is still compressed.
+
+    Its blocks then are those of `coldpress.block`, header, records and objects: the cleaner and
+    readahead find objects by their records, and `extract` is given what the cleaner moved too.
+    `coldpress.recordblock.RecordBlock` makes such blocks.
+    """
 
     block: Size = option(
         default=Size(64 << 10), help="bytes written in one I/O, whole pages", validator=_block
@@ -209,7 +215,7 @@ class Packer(Component):
 
     @abc.abstractmethod
     def fits(self, length: int, page_size: int) -> bool:
-        """Whether an object of `length` bytes can ever be written."""
+        """Whether an object of `length` bytes can ever be written: a block of its own has room."""
 
     def group(self, length: int) -> int:
         """Which open block an object of `length` bytes joins: 0 to `open_blocks` - 1."""
@@ -221,11 +227,15 @@ class Packer(Component):
 
     @abc.abstractmethod
     def extent(self, length: int) -> int:
-        """How many bytes from an object's place on must be read to have it all."""
+        """How many bytes from an object's place on must be read to have it all.
+
+        They lie in its block and are no other object's.
+        """
 
     @abc.abstractmethod
     def extract(self, data: memoryview, wanted: DeviceObject) -> None:
         """Check the bytes read from the object's place on, and fill in what `wanted` lacks.
 
-        Raises `BlockError` if anything is not as it was written.
+        `data` may be longer than `extent` says; it is not changed, nor kept.
+        Raises `BlockError` if anything is not as it was written, or if it is too short.
         """

@@ -26,7 +26,11 @@ class Policy(Component):
 
     @abc.abstractmethod
     def open(self, slots: int) -> None:
-        """Make ready for the slots 0 to `slots` - 1."""
+        """Make ready for the slots 0 to `slots` - 1, of which there are at most 2**32 - 2.
+
+        Memory is taken as slots are used, not for all that might be: `SlotList` and
+        `coldpress.flat.table` do so.
+        """
 
     @abc.abstractmethod
     def insert(self, slot: int, warm: bool = False) -> None:
@@ -66,7 +70,11 @@ class Policy(Component):
         """
 
     def coldest(self) -> int:
-        """The slot that `evict` would name, or -1; changes nothing. O(1), amortised."""
+        """The slot that `evict` would name, or -1; the order stays as it is. O(1), amortised.
+
+        What is here takes the first of `order`. A policy whose order does not begin at once has its
+        own; it may keep what its search did on the way.
+        """
         return next(self.order(), -1)
 
     @abc.abstractmethod

@@ -38,10 +38,14 @@ if TYPE_CHECKING:
     from coldpress.testing.device import DeviceTests
     from coldpress.testing.entry_type import EntryTypeTests
     from coldpress.testing.kit import Kit
+    from coldpress.testing.packer import PackerTests
+    from coldpress.testing.policy import PolicyTests
 
 KITS = {
     "compressor": "CompressorTests",
     "allocator": "AllocatorTests",
+    "policy": "PolicyTests",
+    "packer": "PackerTests",
     "device": "DeviceTests",
     "entry_type": "EntryTypeTests",
 }
@@ -55,11 +59,13 @@ _HOMES = {name: role for role, name in KITS.items()} | {"Kit": "kit"}
 def explain_failures() -> None:
     """Have pytest, if it has begun, explain the assertions of what is loaded from here on."""
     shared = (
+        "cost",
         "entry_bench",
         "entry_claims",
         "entry_kinds",
         "leftovers",
         "machine",
+        "packing",
         "threads",
         "whole",
     )
@@ -69,7 +75,16 @@ def explain_failures() -> None:
 
 explain_failures()
 
-__all__ = ["KITS", "AllocatorTests", "CompressorTests", "DeviceTests", "EntryTypeTests", "Kit"]
+__all__ = [
+    "KITS",
+    "AllocatorTests",
+    "CompressorTests",
+    "DeviceTests",
+    "EntryTypeTests",
+    "Kit",
+    "PackerTests",
+    "PolicyTests",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -59,6 +59,8 @@ class PagePacker(Packer):
 
     def extract(self, data: memoryview, wanted: DeviceObject) -> None:
         page = data[: wanted.length]
+        if len(page) != wanted.length:
+            raise BlockError("the page does not fit into its block")
         if crc32(page) != wanted.check:
             raise BlockError("checksum of the page is wrong")
         wanted.data = bytes(page)

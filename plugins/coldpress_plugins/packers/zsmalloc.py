@@ -47,4 +47,4 @@ class ZsmallocPacker(Bounce):
         need += -need % _GRAIN
         count = max(1, (self.block - table_bytes(0)) // (need + RECORD_BYTES))
         cell = (self.block - table_bytes(count)) // count
-        return max(need, cell - cell % _GRAIN)
+        return cell - cell % _GRAIN

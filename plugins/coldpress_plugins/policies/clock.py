@@ -39,10 +39,16 @@ class Clock(Policy):
             self._used[new] = self._used[slot]
 
     def evict(self) -> int:
-        while (slot := self._list.tail()) >= 0:
+        slot = self.coldest()
+        if slot >= 0:
             self._list.remove(slot)
-            if not self._used[slot]:
-                break
+        return slot
+
+    def coldest(self) -> int:
+        # What went round stays at the head, its bit cleared: the order is the same as before, and
+        # no search goes the same way twice.
+        while (slot := self._list.tail()) >= 0 and self._used[slot]:
+            self._list.remove(slot)
             self._used[slot] = 0
             self._list.push_head(slot)
         return slot

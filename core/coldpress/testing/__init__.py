@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 KITS = {
     "compressor": "CompressorTests",
     "allocator": "AllocatorTests",
+    "entry_type": "EntryTypeTests",
     "policy": "PolicyTests",
     "packer": "PackerTests",
     "device": "DeviceTests",
-    "entry_type": "EntryTypeTests",
 }
 """Each role's conformance class, by its name in this module."""
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from coldpress.testing.compressor import CompressorTests
     from coldpress.testing.device import DeviceTests
     from coldpress.testing.entry_type import EntryTypeTests
+    from coldpress.testing.frontend import FrontendTests
     from coldpress.testing.kit import Kit
     from coldpress.testing.packer import PackerTests
     from coldpress.testing.policy import PolicyTests
@@ -48,6 +49,7 @@ KITS = {
     "policy": "PolicyTests",
     "packer": "PackerTests",
     "device": "DeviceTests",
+    "frontend": "FrontendTests",
 }
 """Each role's conformance class, by its name in this module."""
 
@@ -81,6 +83,7 @@ __all__ = [
     "CompressorTests",
     "DeviceTests",
     "EntryTypeTests",
+    "FrontendTests",
     "Kit",
     "PackerTests",
     "PolicyTests",

@@ -19,7 +19,7 @@ from coldpress.config.source import read
 from coldpress.hookspecs import HOOKS, hookimpl
 from coldpress.plugincheck import problem
 from coldpress.registry import Registry, default_registry
-from coldpress.roles import Device
+from coldpress.roles import Device, Frontend
 
 UNDER_TEST = "under-test"
 """The distribution's name by which pipelines of the kit know the plugin."""
@@ -90,9 +90,14 @@ class Kit:
 
 
 def options_in(scratch: Path, plugin: type[Component], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with `{scratch}` replaced; a device's `path`, if it is not given, is in there."""
-    path = issubclass(plugin, Device) and any(one.name == "path" for one in options(plugin))
-    named = {"path": "{scratch}/cold.img", **given} if path else given
+    """The options with `{scratch}` replaced.
+
+    The `path` of a device or a frontend, if it is not given, is in there.
+    """
+    path = issubclass(plugin, Device | Frontend) and any(
+        one.name == "path" for one in options(plugin)
+    )
+    named = {"path": "{scratch}/cold", **given} if path else given
     return {
         key: value.replace("{scratch}", str(scratch)) if isinstance(value, str) else value
         for key, value in named.items()

@@ -180,12 +180,12 @@ def test_the_page_that_was_asked_for_is_the_warmest() -> None:
 
 def test_a_load_does_not_fail_with_its_promotion() -> None:
     with filled(packer={"use": "page", "block": "4KiB"}) as pipeline:
-        entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+        codec, _ = pipeline._codecs.current
 
         def broken(data: coldpress.Buffer) -> bytes:
             raise RuntimeError("a codec's fault")
 
-        entry._compress = broken  # type: ignore[attr-defined]
+        pipeline._codecs.current = codec, broken
         assert pipeline.load(0) == page("text", 0, 0)
         assert pipeline.stats().promoted_pages == 0
 
@@ -196,15 +196,15 @@ def test_nothing_is_compressed_for_a_promotion_that_is_not_due() -> None:
         "writeback": {"promote": "second", "readahead": False},
     }
     with filled(**tables) as pipeline:
-        entry, calls = next(one for one in pipeline.config.entry_types if one.name == "zswap"), []
-        compress = entry._compress  # type: ignore[attr-defined]
+        codec, compress = pipeline._codecs.current
+        calls: list[int] = []
 
         def counted(data: coldpress.Buffer) -> bytes:
             calls.append(len(data))
             result: bytes = compress(data)
             return result
 
-        entry._compress = counted  # type: ignore[attr-defined]
+        pipeline._codecs.current = codec, counted
         pipeline.load(0)
         assert (len(calls), pipeline.stats().promoted_pages) == (0, 0)
         pipeline.load(0)

@@ -21,20 +21,19 @@ def zswap_of(pipeline: Pipeline) -> Any:
 
 def test_a_compressor_s_fault_loses_nothing() -> None:
     with opened(True) as pipeline:
-        entry = next(one for one in pipeline.config.entry_types if one.name == "zswap")
-        compress = entry._compress  # type: ignore[attr-defined]
+        codec, compress = pipeline._codecs.current
 
         def broken(data: coldpress.Buffer) -> bytes:
             raise RuntimeError("a codec's fault")
 
-        entry._compress = broken  # type: ignore[attr-defined]
+        pipeline._codecs.current = codec, broken
         for slot in range(PAGES):
             pipeline.store(slot, page("text", slot, 0))
         with pytest.raises(RuntimeError, match="a codec's fault"):
             pipeline.store(PAGES, page("text", PAGES, 0))
         for slot in range(PAGES):
             assert pipeline.load(slot) == page("text", slot, 0)
-        entry._compress = compress  # type: ignore[attr-defined]
+        pipeline._codecs.current = codec, compress
         pipeline.store(PAGES, page("text", PAGES, 0))
         assert pipeline.load(PAGES) == page("text", PAGES, 0)
 
@@ -102,8 +101,8 @@ def test_no_memory_for_a_copy_leaves_everything_in_order() -> None:
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError])
 def test_the_thread_lives_on_after_a_codec_s_fault(error: type[Exception]) -> None:
     with opened(False) as pipeline:
-        entry, failed = zswap_of(pipeline), threading.Event()
-        compress = entry._compress
+        failed = threading.Event()
+        codec, compress = pipeline._codecs.current
 
         def once(data: coldpress.Buffer) -> bytes:
             if not failed.is_set() and threading.current_thread().name == "coldpress-cache":
@@ -112,7 +111,7 @@ def test_the_thread_lives_on_after_a_codec_s_fault(error: type[Exception]) -> No
             result: bytes = compress(data)
             return result
 
-        entry._compress = once
+        pipeline._codecs.current = codec, once
         for slot in range(PAGES):
             pipeline.store(slot, page("text", slot, 0))
         assert failed.wait(60)

@@ -40,7 +40,8 @@ class DeviceCounters:
 class BlockStore:
     """Places blocks on the device, reads single objects back and checks every byte of them.
 
-    Attributes: `space`, `counters`, `last_error` (the latest failed write, or None).
+    Attributes: `space`, `counters`, `last_error` (the latest failed write, or None);
+    `largest_folio`, the most bytes of a folio's object for the packer.
 
     Notes: `read` is called by any number of threads without a lock; all else under the
     pipeline's lock.
@@ -49,6 +50,7 @@ class BlockStore:
     def __init__(self, device: Device, packer: Packer, page_size: int) -> None:
         self.device = device
         self.packer = packer
+        self.largest_folio = packer.largest_folio(page_size)
         self.space = BlockSpace(
             SUPERBLOCKS * page_size, device.size, packer.block, page_size, RESERVE_BLOCKS
         )

@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+
 from coldpress.component import Buffer
-from coldpress.errors import CompressorError
+from coldpress.errors import CompressorError, ConfigError, Problem
 from coldpress.roles.compressor import Compressor
 
 STORED = 0
 """The codec id of bytes that were not compressed."""
 
+MOST_IDS = 254
+"""Ids from 1 up to this are compressors; they have 8 bits in a word and in a record."""
+
+Writer = tuple[int, Callable[[Buffer], bytes]]
+
 
 class Codecs:
     """Codec ids: 0 means stored as it is; ids from 1 on are compressors, never used twice.
 
-    Attributes: `current` is the id that new objects get, `compress` its compressor's method.
+    Attributes: `current` is the id that new objects get and its compressor's `compress`. It may be
+    replaced at any time: one look gives the two that belong together, and the id must go along
+    with what was compressed.
 
-    Notes: thread-safe.
+    Notes: thread-safe; `use` is called by one thread at a time.
     """
 
     def __init__(self, compressor: Compressor) -> None:
         compressor.open()
-        self.current = 1
-        self.compress = compressor.compress
-        self._by_id = {self.current: compressor}
+        self._by_id = {1: compressor}
+        self.current: Writer = 1, compressor.compress
+
+    def id_for(self, compressor: Compressor) -> int:
+        """The id that an open compressor has, if one that is like it has one; else the next.
+
+        Raises `ConfigError` if there is none left.
+        """
+        for codec, known in self._by_id.items():
+            if compressor.is_like(known):
+                return codec
+        codec = max(self._by_id) + 1
+        if codec > MOST_IDS:
+            message = (
+                f"{MOST_IDS} different compressors have been used since this pipeline was opened, "
+                "and no codec id is left for another; each of them can be used again"
+            )
+            raise ConfigError([Problem("compressor", message)])
+        return codec
+
+    def use(self, codec: int, compressor: Compressor, undo: ExitStack) -> None:
+        """New objects get this id, which `id_for` gave, and are compressed by this one."""
+        undo.callback(self._set, self._by_id, self.current)
+        self._set({**self._by_id, codec: compressor}, (codec, compressor.compress))
 
     def decode(self, codec: int, data: Buffer, size: int) -> bytes:
         """The `size` bytes that became `data`. Raises `CompressorError`."""
@@ -40,3 +71,7 @@ class Codecs:
         if len(page) != size:
             raise CompressorError(f"an object gave {len(page)} bytes for a page of {size}")
         return page
+
+    def _set(self, by_id: dict[int, Compressor], current: Writer) -> None:
+        self._by_id = by_id  # first: nothing has an id that can not be decoded
+        self.current = current

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import attrs
 
@@ -52,6 +52,12 @@ def options(component: type[Component]) -> list[attrs.Attribute[Any]]:
     """The fields of a component that are config keys, in order."""
     attrs.resolve_types(component)
     return [field for field in attrs.fields(component) if field.init]
+
+
+def option_values(component: object) -> dict[str, Any]:
+    """The values of a component's options, or of another table's keys, by name."""
+    fields = options(cast("type[Component]", type(component)))
+    return {field.name: getattr(component, field.name) for field in fields}
 
 
 def summary(component: type[Component]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from coldpress.codecs import STORED
+from coldpress.origins import Origins
 from coldpress.roles.packer import Placed, Victim
 from coldpress.table import FOLIO, PAYLOAD_AT, TAG_MASK
 from coldpress.words import Words
@@ -24,9 +26,12 @@ class Entries(Words):
         """A new object is the slot's: retire what was there."""
         old = self.table.get(slot)
         warm = self._retire(slot, old, range(slot, slot + 1)) if old else False
-        self.table.put(slot, payload << PAYLOAD_AT | tag)
+        word = payload << PAYLOAD_AT | tag
+        self.table.put(slot, word)
         self.counts[tag] += 1
         self.clock += 1
+        if self.origins is not None:
+            self._note_origin(self.origins, (slot,), word)
         order = self.orders[tag]
         if order is not None:
             order.insert(slot, warm)
@@ -44,6 +49,8 @@ class Entries(Words):
             self.table.put(one, word)
         self.counts[tag] += pages
         self.clock += pages
+        if self.origins is not None:
+            self._note_origin(self.origins, slots, word)
         order = self.orders[tag]
         if order is not None:
             order.insert(slot, warm)
@@ -57,7 +64,20 @@ class Entries(Words):
         shadow = self.shadow_type.mark(self.clock)
         self.table.put(slot, shadow << PAYLOAD_AT | self.shadow_tag)
         self.counts[self.shadow_tag] += 1
+        if self.origins is not None:
+            self.origins.note((slot,), STORED)
         return True
+
+    def remember_origins(self, origins: Origins, slots: Iterable[int], codec: int) -> None:
+        """What these slots have on the device was made with this codec id, if it is older."""
+        for slot in slots:
+            word = self.table.get(slot)
+            tag = word & TAG_MASK
+            one = self.pool_types[tag]
+            if one is not None:
+                origins.older(slot, one.describe(word >> PAYLOAD_AT)[0])
+            elif tag == self.device_tag and origins.on_device:
+                origins.older(slot, codec)
 
     def stage(self, victim: Victim) -> None:
         """From now on, until it is there, a change of the object is noticed."""
@@ -165,6 +185,17 @@ class Entries(Words):
             self.table.put(one, new)
         self.counts[word & TAG_MASK] -= len(members)
         self.counts[new & TAG_MASK] += len(members)
+        if self.origins is not None:
+            self._note_origin(self.origins, members, new)
+
+    def _note_origin(self, origins: Origins, slots: Iterable[int], word: int) -> None:
+        """Which compressor made what these slots have now."""
+        tag = word & TAG_MASK
+        if tag == self.device_tag and origins.on_device:
+            return  # it is the object that was in the pool
+        one = self.pool_types[tag]
+        codec = STORED if one is None else one.describe(word >> PAYLOAD_AT)[0]
+        origins.note(slots, codec)
 
     def _retire(self, slot: int, word: int, leaving: range) -> bool:
         """Free what a slot's word stands for; whether the slot was in use a short while ago.

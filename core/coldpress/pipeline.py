@@ -14,6 +14,7 @@ from coldpress.backpressure import WRITERS, Background, Inline
 from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
 from coldpress.buffers import plain_bytes
+from coldpress.changes import Running
 from coldpress.claims import Claims
 from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
@@ -22,6 +23,7 @@ from coldpress.config import PipelineConfig, load_config
 from coldpress.entries import Entries
 from coldpress.errors import ConfigError, DeviceError, PageLength, PoolFull, Problem, SlotRange
 from coldpress.folio import folio_pages
+from coldpress.live import Live
 from coldpress.loading import Loads
 from coldpress.locks import Gate, released
 from coldpress.promotion import Promotion
@@ -92,7 +94,6 @@ class Pipeline:
             budget=budget,
             codecs=codecs,
             store=store,
-            largest_folio=config.packer.largest_folio(config.page_size),
             cache_pages=config.cache.pages,
         )
         for one in config.entry_types:
@@ -102,6 +103,7 @@ class Pipeline:
         # The claimers come first, in the order in which they are asked.
         claims = Claims(list(enumerate(config.claimers, start=1)), config.page_size)
         self._entries = entries
+        self._codecs = codecs
         self._cleaner = Cleaner(entries, store, config.page_size, gate.lock)
         self._writeback = Writeback(
             entries,
@@ -117,6 +119,7 @@ class Pipeline:
             config.cache.pages,
             around,
         )
+        self._live = Live(Running(gate, entries, codecs, store, self._writeback))
         self._promotion = Promotion(
             entries, config.writeback, claims, keeps_compressed=config.packer.keeps_compressed
         )
@@ -250,6 +253,26 @@ class Pipeline:
         with self._gate.entered():
             return self.config.allocator.compact()
 
+    def reconfigure(self, changes: Mapping[str, Any]) -> None:
+        """Give the running pipeline another compressor or policy.
+
+        `changes` has the tables of a pipeline file that shall be others from now on:
+        `{"compressor": {"use": "zstd", "level": 3}, "policy": {"use": "sieve"}}`. Without `use` it
+        is the plugin that is there; other keys that are left out take the plugin's defaults.
+        Several tables are changed together or not at all, while loads and stores go on.
+
+        What is stored already stays as it is, in RAM and on the device, and is read with the
+        compressor that made it; `Stats.retired_codec_pages` tells how much that still is. A new
+        policy takes over the order of the old one, but not which slots were used twice; the lock
+        is held for as long as its `insert` takes for every object in the pool. The first change of
+        the compressor looks at every slot, some at a time.
+
+        Raises `ConfigError` with all that is wrong, `PluginError`, `MemoryError`, `PipelineClosed`,
+        or what a part raised; the pipeline is then as it was.
+        """
+        with self._sync_lock:
+            self.config = self._live.change(self.config, changes)
+
     def stats(self) -> Stats:
         """The counters, all of one moment."""
         with self._gate.lock:
@@ -291,6 +314,10 @@ class Pipeline:
             + self.config.allocator.metadata_bytes
             + self._cache.metadata_bytes
             + space.metadata_bytes,
+            reconfigurations=self._live.count,
+            retired_codec_pages=(
+                entries.origins.others(self._codecs.current[0]) if entries.origins else 0
+            ),
         )
 
     def pool_resident_bytes(self) -> int:

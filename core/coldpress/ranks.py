@@ -29,6 +29,11 @@ class Ranks:
         self._older: frozenset[int] = frozenset()
         self._good_for = 0
 
+    def follow(self, policy: Policy) -> None:
+        """Victims are selected by this policy from now on."""
+        self._policy = policy
+        self._good_for = 0
+
     def selected(self, slot: int, coldest: int) -> None:
         """A victim was selected, and the policy had named another or the same as the coldest."""
         self._good_for -= 1

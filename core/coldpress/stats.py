@@ -70,6 +70,12 @@ class Stats:
     )
     device_bytes: int = attrs.field(metadata={"help": "bytes of the blocks in use, now"})
     metadata_bytes: int = attrs.field(metadata={"help": "RAM of all tables, now"})
+    reconfigurations: int = attrs.field(
+        metadata={"help": "changes of compressor, allocator, policy or packer in the open pipeline"}
+    )
+    retired_codec_pages: int = attrs.field(
+        metadata={"help": "pages that a compressor made which was replaced since, anywhere, now"}
+    )
 
     def asdict(self) -> dict[str, int | float]:
         """The counters by name."""

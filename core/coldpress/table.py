@@ -33,6 +33,13 @@ class SwapTable:
         """Set the slot's word, whatever it was."""
         self.words[slot] = word
 
+    def is_used(self, start: int, stop: int) -> bool:
+        """Whether one of these words may have been set; without reading them.
+
+        To be read is to be used, for the system.
+        """
+        return resident(self.words[start:stop]) > 0
+
     @property
     def metadata_bytes(self) -> int:
         """Bytes of the table that are in RAM."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from coldpress.errors import PluginError
 from coldpress.flat import resident, table
 from coldpress.folio import MAX_PAGES
+from coldpress.origins import Origins
 from coldpress.roles.allocator import Zspage
 from coldpress.roles.entry_type import (
     CacheEntryType,
@@ -39,7 +40,8 @@ class Words:
     promoted, or synced), kept as a place in a second flat table, for each member.
 
     `types` gets its tags in order, from 1. Attributes: `counts`, slots per tag; `stored`, slots
-    that hold a page; `clean`, how many objects have a clean copy.
+    that hold a page; `clean`, how many objects have a clean copy; `origins`, which compressors made
+    them, once there was more than one.
 
     Notes: not thread-safe; the pipeline calls under its lock. Every call but `dirty` is O(1), or
     O(slots of a folio).
@@ -55,7 +57,7 @@ class Words:
         if len(types) > TAG_MASK:
             raise ValueError(f"{len(types)} entry types; a word's tag has room for {TAG_MASK}")
         self.table = SwapTable(slots)
-        self.policy = policy
+        self.origins: Origins | None = None
         self.types: list[EntryType | None] = [None, *types]
         self.pool_types: list[PoolEntryType | None] = [
             one if isinstance(one, PoolEntryType) else None for one in self.types
@@ -68,14 +70,19 @@ class Words:
         self.cache_type: CacheEntryType = _only_one(types, CacheEntryType)
         self.cache_tag = self.types.index(self.cache_type)
         self.orders: list[Order | None] = [None] * len(self.types)
-        for tag, one in enumerate(self.pool_types):
-            if one is not None:
-                self.orders[tag] = policy
         self.orders[self.cache_tag] = cache_order
+        self.follow(policy)
         self.clock = 0
         self.clean = 0
         self._staged: dict[tuple[int, int], Victim] = {}
         self._clean = table("Q", slots)
+
+    def follow(self, policy: Policy) -> None:
+        """From now on this policy, which knows the same slots, orders what is in the pool."""
+        self.policy = policy
+        for tag, one in enumerate(self.pool_types):
+            if one is not None:
+                self.orders[tag] = policy
 
     @property
     def stored(self) -> int:
@@ -193,10 +200,8 @@ class Words:
     @property
     def metadata_bytes(self) -> int:
         """Resident bytes of the tables of slots, entry types and policy."""
-        types = sum(one.metadata_bytes for one in self.types if one is not None)
-        return (
-            self.table.metadata_bytes + resident(self._clean) + self.policy.metadata_bytes + types
-        )
+        parts = (self.table, self.policy, self.origins, *self.types)
+        return resident(self._clean) + sum(one.metadata_bytes for one in parts if one is not None)
 
     @property
     def staged(self) -> list[Victim]:

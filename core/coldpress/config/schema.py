@@ -9,6 +9,7 @@ import attrs
 from coldpress.component import option
 from coldpress.errors import PluginError
 from coldpress.flat import OS_PAGE
+from coldpress.registry import Registry
 from coldpress.roles import Allocator, Compressor, Device, EntryType, Packer, Policy
 from coldpress.units import Percent, Size, format_size
 
@@ -98,7 +99,7 @@ class PipelineConfig(TopLevel):
 
     The components are built but not open. `entry_types` holds those of `entries`, in that order,
     then `packed`, `shadow` and `folio`, which claim no page. `names` maps a role to what its `use`
-    says.
+    says, `registry` is where that was looked up.
     """
 
     compressor: Compressor
@@ -110,6 +111,7 @@ class PipelineConfig(TopLevel):
     writeback: WritebackConfig
     cache: CacheConfig
     names: dict[str, str]
+    registry: Registry = attrs.field(repr=False, eq=False)
     _used: list[bool] = attrs.field(factory=list, init=False, repr=False, eq=False)
 
     @property

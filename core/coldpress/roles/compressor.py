@@ -6,7 +6,7 @@ import abc
 
 import attrs
 
-from coldpress.component import Buffer, Component
+from coldpress.component import Buffer, Component, option_values
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)
@@ -51,6 +51,14 @@ class Compressor(Component):
 
     def open(self) -> None:
         """Make ready, once, before the first call. May raise `PluginError` (a bad dictionary)."""
+
+    def is_like(self, other: Compressor) -> bool:
+        """Whether each of the two, both open, gives back what the other has compressed.
+
+        A pipeline that goes back to a compressor that it had then goes back to its codec id. To be
+        overridden if the options do not tell, because they name a file.
+        """
+        return type(self) is type(other) and option_values(self) == option_values(other)
 
     @abc.abstractmethod
     def compress(self, page: Buffer) -> bytes:

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 class EntryContext:
     """The parts of the pipeline that an entry type may use.
 
+    A pipeline may get another compressor or packer while it runs: `codecs.current`, the codec id
+    and the method that go together, is looked at once for each page, and the id kept with what the
+    method returned; `largest_folio` is asked for whenever it is needed.
+
     Attributes:
         page_size: bytes of a page.
         allocator: keeps objects in the pool.
         budget: the pool's limit, from which real bytes that are not the allocator's are taken.
         codecs: compresses pages and turns stored objects back into them.
         store: reads the device.
-        largest_folio: the most bytes that a folio's object may have; 0: no folio is one object.
         cache_pages: how many pages the swap cache may hold.
+        largest_folio: the most bytes that a folio's object may have; 0: no folio is one object.
     """
 
     page_size: int
@@ -35,8 +39,11 @@ class EntryContext:
     budget: PoolBudget
     codecs: Codecs
     store: BlockStore
-    largest_folio: int
     cache_pages: int
+
+    @property
+    def largest_folio(self) -> int:
+        return self.store.largest_folio
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)

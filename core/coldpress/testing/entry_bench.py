@@ -64,7 +64,6 @@ class Bench:
                 budget=self.budget,
                 codecs=self.codecs,
                 store=self.store,
-                largest_folio=config.packer.largest_folio(PAGE),
                 cache_pages=CACHE_PAGES,
             )
         )

@@ -64,7 +64,7 @@ class PoolKind(EntryTypeContract):
 
     def test_any_object_is_adopted_or_not(self, pool: Bench) -> None:
         one: Any = pool.one
-        for codec in (STORED, pool.codecs.current, 200):
+        for codec in (STORED, pool.codecs.current[0], 200):
             for order in range(5):
                 for length in (1, PAGE - 1, PAGE, PAGE + 1, PAGE << order, MAX_BYTES):
                     assert one.adopts(codec, order, length) in (True, False)

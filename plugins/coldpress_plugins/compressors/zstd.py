@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import attrs
 import zstandard
@@ -55,9 +56,15 @@ class Zstd(Compressor):
     def open(self) -> None:
         self._threads = threading.local()
         self._dictionary = None
+        self._trained = b""
         if self.dictionary is not None:
-            self._dictionary = zstandard.ZstdCompressionDict(Path(self.dictionary).read_bytes())
+            self._trained = Path(self.dictionary).read_bytes()
+            self._dictionary = zstandard.ZstdCompressionDict(self._trained)
             self._dictionary.precompute_compress(level=self.level)
+
+    def is_like(self, other: Compressor) -> bool:
+        # The file may have been written anew.
+        return super().is_like(other) and self._trained == cast("Zstd", other)._trained
 
     def compress(self, page: Buffer) -> bytes:
         try:

@@ -33,10 +33,9 @@ class Zswap(PoolEntryType):
     def open(self, context: EntryContext) -> None:
         self._page_size = context.page_size
         self._codecs = context.codecs
-        self._compress = context.codecs.compress
         self._allocator = context.allocator
         self._max_size = context.allocator.max_size
-        self._largest_folio = context.largest_folio
+        self._context = context
         self._objects = Chain(context.allocator)
         self._alloc = context.allocator.alloc
         self._read = context.allocator.read
@@ -50,21 +49,23 @@ class Zswap(PoolEntryType):
         size = len(page)
         if size > self._page_size:
             return self._prepare_folio(page)
-        data = self._compress(page)
+        codec, compress = self._codecs.current
+        data = compress(page)
         length = len(data)
-        return (data, 0) if length <= self._max_size and length <= size else None
+        return (data, codec, 0) if length <= self._max_size and length <= size else None
 
     def _prepare_folio(self, pages: memoryview) -> Any | None:
-        largest = min(self._largest_folio, len(pages))
+        largest = min(self._context.largest_folio, len(pages))
         if not largest:
             return None
-        data = self._compress(pages)
+        codec, compress = self._codecs.current
+        data = compress(pages)
         order = (len(pages) // self._page_size).bit_length() - 1
-        return (data, order) if len(data) <= largest else None
+        return (data, codec, order) if len(data) <= largest else None
 
     def commit(self, slot: int, prepared: Any) -> int:
-        data, order = prepared
-        return self._store(slot, self._codecs.current, order, data)
+        data, codec, order = prepared
+        return self._store(slot, codec, order, data)
 
     def fetch(self, slot: int, payload: int) -> tuple[int, bytes, int]:
         length = (payload >> _LENGTH & _LENGTH_MASK) + 1
@@ -106,7 +107,8 @@ class Zswap(PoolEntryType):
         return (payload >> _LENGTH & _LENGTH_MASK) + 1 > self._max_size
 
     def adopts(self, codec: int, order: int, length: int) -> bool:
-        return codec != STORED and length <= (self._largest_folio if order else self._max_size)
+        most = self._context.largest_folio if order else self._max_size
+        return codec != STORED and length <= most
 
     def adopt(self, slot: int, codec: int, order: int, data: bytes) -> int:
         return self._store(slot, codec, order, data)

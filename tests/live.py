@@ -1,0 +1,113 @@
+"""Pipelines whose parts are changed while they run: how they are made, and all that is in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from fake_plugins import plugin
+
+import coldpress
+from coldpress import Pipeline
+from coldpress.config import load_config
+from coldpress.registry import Registry, default_registry
+from coldpress.testing.pages import any_page, page
+from coldpress.testing.shapes import described
+
+
+def opened(synchronous: bool = True, registry: Registry | None = None, **tables: Any) -> Pipeline:
+    """A small pipeline, of which about a quarter fits into the pool."""
+    base: dict[str, Any] = {
+        "slots": 512,
+        "compressor": {"use": "lz4"},
+        "allocator": {"use": "zsmalloc", "limit": "256KiB", "chain": 4},
+        "packer": {"use": "bounce", "block": "16KiB"},
+        "device": {"use": "memory", "size": "8MiB"},
+    }
+    config = load_config(described(base, **tables), registry=registry)
+    return Pipeline(config, synchronous=synchronous)
+
+
+def with_plugins(**classes: list[Any]) -> Registry:
+    """All installed plugins and these: `with_plugins(policy=[Mine])`."""
+    return default_registry().extended(plugin("of_the_tests", **classes), "tests", "0")
+
+
+class Stored:
+    """A pipeline and what it must give back."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.pages: dict[int, bytes] = {}
+        self.version = 0
+
+    def store(self, slots: range, kind: str = "") -> None:
+        """Store new pages, of this kind or of all kinds, one by one."""
+        self.version += 1
+        for slot in slots:
+            data = page(kind, slot, self.version) if kind else any_page(slot, self.version)
+            self.pipeline.store(slot, data)
+            self.pages[slot] = data
+
+    def store_folios(self, slots: range, pages: int = 8) -> None:
+        """Store folios of so many pages that shrink well."""
+        self.version += 1
+        for first in range(slots.start, slots.stop, pages):
+            data = {slot: page("text", slot, self.version) for slot in range(first, first + pages)}
+            self.pipeline.store(first, b"".join(data.values()))
+            self.pages |= data
+
+    def invalidate(self, slots: range) -> None:
+        for slot in slots:
+            self.pipeline.invalidate(slot)
+            self.pages.pop(slot, None)
+
+    def check(self) -> None:
+        """Every page is as it was stored, and no other is there."""
+        for slot in range(self.pipeline.config.slots):
+            try:
+                found = self.pipeline.load(slot)
+            except coldpress.SlotEmpty:
+                assert slot not in self.pages
+            else:
+                assert found == self.pages.get(slot), f"slot {slot}"
+        assert self.pipeline.stats().stored_pages == len(self.pages)
+
+
+def everything(pipeline: Pipeline) -> dict[str, Any]:
+    """All that a failed change must leave as it was."""
+    entries, codecs = pipeline._entries, pipeline._codecs
+    with pipeline._gate.lock:
+        return {
+            "config": pipeline.config,
+            "words": list(entries.table.words),
+            "clean": list(entries._clean),
+            "counts": list(entries.counts),
+            "types": list(entries.types),
+            "pool types": list(entries.pool_types),
+            "orders": list(entries.orders),
+            "order": list(entries.policy.order()),
+            "policy": (entries.policy, pipeline._writeback.ranks._policy),
+            "claimers": list(pipeline._stores._claims._claimers),
+            "codecs": (codecs.current, dict(codecs._by_id)),
+            "origins": entries.origins,
+            "packer": pipeline._store.packer,
+            "marks": (pipeline._writeback.high, pipeline._writeback.accept),
+            "budget": attrs.asdict(Budget.of(pipeline)),
+            "changes": pipeline._live.count,
+        }
+
+
+@attrs.frozen
+class Budget:
+    """What the pool's budget says."""
+
+    limit: int
+    headroom: int
+    used: int
+    staged: int
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Budget:
+        budget = pipeline._budget
+        return cls(budget.limit, budget.headroom, budget.used, budget.staged)

@@ -1,0 +1,155 @@
+"""A change that fails: the pipeline is as it was, and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+from fake_plugins import concrete
+from live import Stored, everything, opened, with_plugins
+
+import coldpress
+from coldpress import ConfigError, PipelineClosed, PluginError
+from coldpress_plugins.policies.lru import Lru
+
+NOT_LIVE = "can not be changed on a running pipeline"
+
+
+class ItFailed(Exception):
+    """What the plugins of this module raise."""
+
+
+BadDictionary = concrete(coldpress.Compressor, "bad-dictionary")
+BadDictionary.open = lambda self: (_ for _ in ()).throw(PluginError("no such dictionary"))
+NoMemory = concrete(coldpress.Policy, "no-memory")
+NoMemory.open = lambda self, slots: (_ for _ in ()).throw(MemoryError("no address space"))
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Breaks(Lru):
+    """Takes some slots and then no more."""
+
+    name = "breaks"
+
+    def insert(self, slot: int, warm: bool = False) -> None:
+        super().insert(slot, warm)
+        if len(self) == 10:
+            raise ItFailed("an insert")
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Forgets(Lru):
+    """Does not take every slot."""
+
+    name = "forgets"
+
+    def insert(self, slot: int, warm: bool = False) -> None:
+        if slot % 7:
+            super().insert(slot, warm)
+
+
+REGISTRY = with_plugins(compressor=[BadDictionary], policy=[NoMemory, Breaks, Forgets])
+
+
+@pytest.fixture(params=[True, False], ids=["inline", "background"])
+def stored(request: pytest.FixtureRequest) -> Iterator[Stored]:
+    """A pipeline that was used, at rest."""
+    with opened(request.param, REGISTRY) as pipeline:
+        found = Stored(pipeline)
+        found.store(range(300))
+        found.store_folios(range(320, 480))
+        pipeline.sync()
+        yield found
+
+
+FAILING: list[tuple[dict[str, Any], type[BaseException], str]] = [
+    ({"compressor": {"use": "bad-dictionary"}}, PluginError, "no such dictionary"),
+    ({"policy": {"use": "no-memory"}}, MemoryError, "no address space"),
+    ({"policy": {"use": "breaks"}}, ItFailed, "an insert"),
+    ({"policy": {"use": "forgets"}}, PluginError, "'forgets' knows .* of the .* slots"),
+    ({"compressor": {"use": "zstd"}, "policy": {"use": "breaks"}}, ItFailed, "an insert"),
+    ({"compressor": {"use": "zstd"}, "policy": {"use": "no-memory"}}, MemoryError, "no address"),
+    ({"compressor": {"use": "bad-dictionary"}, "policy": {"use": "clock"}}, PluginError, "no such"),
+    ({"compressor": {"use": "zstd", "level": 99}}, ConfigError, "'level' in .compressor. zstd"),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "match"), FAILING)
+def test_a_failed_change_leaves_everything_as_it_was(
+    stored: Stored, changes: dict[str, Any], error: type[BaseException], match: str
+) -> None:
+    pipeline = stored.pipeline
+    before = everything(pipeline)
+    for _ in range(2):
+        with pytest.raises(error, match=match):
+            pipeline.reconfigure(changes)
+        assert everything(pipeline) == before
+    stored.check()
+    pipeline.reconfigure({"compressor": {"use": "brotli"}, "policy": {"use": "s3fifo"}})
+    stored.store(range(100, 500))
+    stored.check()
+
+
+def test_a_failed_change_after_others_leaves_those(stored: Stored) -> None:
+    pipeline = stored.pipeline
+    pipeline.reconfigure({"compressor": {"use": "zstd"}, "policy": {"use": "sieve"}})
+    stored.store(range(50), "text")
+    pipeline.sync()
+    before, counted = everything(pipeline), pipeline.stats().retired_codec_pages
+    with pytest.raises(ItFailed):
+        pipeline.reconfigure({"compressor": {"use": "brotli"}, "policy": {"use": "breaks"}})
+    assert everything(pipeline) == before
+    assert pipeline.stats().retired_codec_pages == counted > 0
+    stored.check()
+
+
+def test_all_that_is_wrong_is_told_at_once(stored: Stored) -> None:
+    changes = {
+        "compresor": {"use": "zstd"},
+        "compressor": {"use": "zstd", "levle": 3},
+        "policy": {"use": "nope"},
+        "device": {"use": "memory"},
+        "slots": 5,
+    }
+    before = everything(stored.pipeline)
+    with pytest.raises(ConfigError) as caught:
+        stored.pipeline.reconfigure(changes)
+    assert [str(one) for one in caught.value.problems] == [
+        "compresor: unknown table 'compresor'; did you mean 'compressor'?",
+        "compressor.levle: unknown key 'levle' in [compressor] zstd; did you mean 'level'?",
+        "policy.use: unknown policy 'nope'; installed: breaks, clock, fifo, forgets, lru, "
+        "no-memory, s3fifo, sieve",
+        f"device: 'device' {NOT_LIVE}; compressor and policy can",
+        f"slots: 'slots' {NOT_LIVE}; compressor and policy can",
+    ]
+    assert everything(stored.pipeline) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("zstd.toml", "expected a mapping of tables to change, got 'zstd.toml'"),
+        ({"policy": "lru"}, "policy: 'policy': expected a table [policy], got 'lru'"),
+        ({3: {}}, "3: unknown table '3'; known: compressor, policy"),
+    ],
+)
+def test_what_is_no_table(stored: Stored, changes: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        stored.pipeline.reconfigure(changes)
+    assert str(caught.value) == message
+
+
+def test_nothing_to_change(stored: Stored) -> None:
+    before = everything(stored.pipeline)
+    stored.pipeline.reconfigure({})
+    assert everything(stored.pipeline) == before
+
+
+@pytest.mark.parametrize("changes", [{"policy": {"use": "fifo"}}, {"compressor": {"use": "zstd"}}])
+def test_a_closed_pipeline_is_not_changed(changes: dict[str, Any]) -> None:
+    pipeline = opened()
+    pipeline.close()
+    with pytest.raises(PipelineClosed, match="the pipeline is closed"):
+        pipeline.reconfigure(changes)

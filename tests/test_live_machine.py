@@ -1,0 +1,163 @@
+"""Random histories in which parts of the pipeline are changed between any two operations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+import coldpress
+from coldpress import Pipeline
+from coldpress.testing.machine import SLOTS, PipelineMachine
+
+EXAMPLES = max(20, int(os.environ.get("COLDPRESS_EXAMPLES", "60")) // 3)
+
+TABLES: dict[str, list[dict[str, Any]]] = {
+    "compressor": [{"use": "lz4"}, {"use": "zstd"}, {"use": "brotli", "quality": 1}],
+    "policy": [{"use": use} for use in ("lru", "clock", "fifo", "sieve", "s3fifo")],
+}
+
+
+class LiveMachine(PipelineMachine):
+    """The kit's machine, and changes of one part or of several."""
+
+    over: ClassVar[dict[str, Any]] = {}
+
+    def tables(self) -> dict[str, Any]:
+        return self.over
+
+    @rule(
+        changes=st.fixed_dictionaries(
+            {}, optional={role: st.sampled_from(tables) for role, tables in TABLES.items()}
+        )
+    )
+    def reconfigure(self, changes: dict[str, Any]) -> None:
+        self.pipeline.reconfigure(changes)
+        for role, table in changes.items():
+            assert self.pipeline.config.names[role] == table["use"]
+
+    @rule()
+    def rewrite_everything(self) -> None:
+        if self.may_fill:
+            return  # a store that is refused rewrites nothing
+        for slot in list(self.model):
+            self.put(slot, "text")
+        self.pipeline.sync()  # what the cache holds has no compressor yet
+        assert self.pipeline.stats().retired_codec_pages == 0
+
+    def in_step(self) -> None:
+        super().in_step()
+        entries = self.pipeline._entries
+        if entries.origins is None:
+            return
+        for slot in range(SLOTS):
+            word = entries.table.get(slot)
+            one = entries.pool_types[word & 15]
+            codec = entries.origins._codecs[slot]
+            if one is not None:
+                assert (codec or 255) == (one.describe(word >> 5)[0] or 255)
+            elif word & 15 != entries.device_tag:
+                assert codec in (0, 255)
+
+
+class InBackground(LiveMachine):
+    synchronous = False
+
+
+class WithCache(LiveMachine):
+    over: ClassVar[dict[str, Any]] = {"cache": {"pages": 8}}
+
+
+class WithCacheInBackground(InBackground):
+    over: ClassVar[dict[str, Any]] = {"cache": {"pages": 8}}
+
+
+class Cramped(LiveMachine):
+    """A device that fills up: PoolFull may come, and nothing may be lost by it."""
+
+    may_fill = True
+    over: ClassVar[dict[str, Any]] = {"device": {"size": "256KiB"}}
+
+
+class WithPagePacker(LiveMachine):
+    over: ClassVar[dict[str, Any]] = {"packer": {"use": "page", "block": "4KiB"}}
+
+
+class WithZspagePacker(LiveMachine):
+    over: ClassVar[dict[str, Any]] = {"packer": {"use": "zspage", "block": "32KiB"}}
+
+
+MACHINES = [
+    LiveMachine,
+    InBackground,
+    WithCache,
+    WithCacheInBackground,
+    Cramped,
+    WithPagePacker,
+    WithZspagePacker,
+]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_random_histories_with_changes(machine: type[LiveMachine]) -> None:
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=EXAMPLES, stateful_step_count=25)
+    )
+
+
+class Sabotaged(LiveMachine):
+    fault: ClassVar[Callable[[Pipeline], None]]
+
+    def sabotage(self, pipeline: Pipeline) -> None:
+        type(self).fault(pipeline)
+
+
+def the_new_codec_id_is_put_on_old_bytes(pipeline: Pipeline) -> None:
+    entry: Any = next(one for one in pipeline.config.entry_types if one.name == "zswap")
+    describe = entry.describe
+    entry.describe = lambda payload: (pipeline._codecs.current[0], *describe(payload)[1:])
+
+
+def the_new_policy_misses_a_slot(pipeline: Pipeline) -> None:
+    follow = pipeline._entries.follow
+
+    def without_one(policy: coldpress.Policy) -> None:
+        follow(policy)
+        policy.evict()
+
+    pipeline._entries.follow = without_one  # type: ignore[method-assign]
+
+
+def the_old_policy_stays_in_use(pipeline: Pipeline) -> None:
+    entries = pipeline._entries
+    before = list(entries.orders)
+    follow = entries.follow
+
+    def half(policy: coldpress.Policy) -> None:
+        follow(policy)
+        entries.orders[:] = before
+
+    entries.follow = half  # type: ignore[method-assign]
+
+
+FAULTS = [
+    the_new_codec_id_is_put_on_old_bytes,
+    the_new_policy_misses_a_slot,
+    the_old_policy_stays_in_use,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_the_machine_sees_a_planted_fault(fault: Callable[[Pipeline], None]) -> None:
+    machine = type("Faulty", (Sabotaged,), {"fault": staticmethod(fault)})
+    once = settings(
+        max_examples=400, stateful_step_count=25, phases=[Phase.generate], database=None
+    )
+    # What it raises depends on the part: a wrong page, a CorruptBlock, a ValueError of the core.
+    with pytest.raises((AssertionError, coldpress.ColdpressError, ValueError, ExceptionGroup)):
+        run_state_machine_as_test(machine, settings=once)

@@ -207,7 +207,7 @@ def test_every_role_page_leads_to_its_hook(role: str) -> None:
     assert f"roles/{role}.html" in page("hooks").links
 
 
-@pytest.mark.parametrize("role", testing.KITS)
+@pytest.mark.parametrize("role", roles.ROLES)
 def test_every_conformance_class_with_its_checks(role: str) -> None:
     kit = getattr(testing, testing.KITS[role])
     own = f"coldpress.testing.{testing.KITS[role]}"

@@ -34,9 +34,11 @@ class Client(Protocol):
     def read(self, slot: int) -> bytes | None:
         """The slot's page; of an empty slot None, or zeros if the frontend can not tell."""
 
-    def write(self, slot: int, page: bytes) -> None: ...
+    def write(self, slot: int, page: bytes) -> None:
+        """Put a page, of the pipeline's size, into the slot."""
 
-    def discard(self, slot: int) -> None: ...
+    def discard(self, slot: int) -> None:
+        """Empty the slot."""
 
 
 class FrontendContract(Kit):

@@ -1,4 +1,4 @@
-"""ARC against models that are slow and plain, and what its paper promises."""
+"""The kit, ARC against models that are slow and plain, and what its paper promises."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from arc_model import ArcModel, PaperArc
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coldpress.testing import PolicyTests
 from coldpress_arc import Arc
 
 SLOTS = 16
@@ -24,6 +25,10 @@ steps = st.lists(
     ),
     max_size=80,
 )
+
+
+class TestArc(PolicyTests):
+    plugin = Arc
 
 
 def opened(slots: int = SLOTS) -> Arc:

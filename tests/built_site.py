@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
@@ -35,6 +36,15 @@ class Page(HTMLParser):
     def words(self, section: str) -> str:
         """All text of a section, with single spaces."""
         return " ".join("".join(self._texts[section]).split())
+
+    def describes(self, owner: str, member: str, section: str | None = None) -> bool:
+        """Whether a member of `owner` has a heading, or a line in the list in the section.
+
+        The section is the owner's own unless another is named.
+        """
+        line = rf"\b{member} \(.+?\) – \w"
+        own = owner if section is None else section
+        return f"{owner}.{member}" in self.ids or bool(re.search(line, self.words(own)))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}

@@ -15,6 +15,7 @@ def figures(command: str) -> str:
     return documented(
         f"{cls.__module__}.{cls.__qualname__}",
         2,
+        filters='["!^_", "!^asdict$", "!^fail$"]',
         show_root_heading=False,
         show_root_toc_entry=False,
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -31,6 +35,43 @@ def opened(synchronous: bool = True, registry: Registry | None = None, **tables:
 def with_plugins(**classes: list[Any]) -> Registry:
     """All installed plugins and these: `with_plugins(policy=[Mine])`."""
     return default_registry().extended(plugin("of_the_tests", **classes), "tests", "0")
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Held(coldpress.Compressor):
+    """Deflate that waits in the middle, when it is told to."""
+
+    name = "held"
+
+    def open(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.go.set()
+
+    def compress(self, page: coldpress.Buffer) -> bytes:
+        data = zlib.compress(page)
+        self.begun.set()
+        assert self.go.wait(60)
+        return data
+
+    def decompress(self, data: coldpress.Buffer, size: int) -> bytes:
+        return zlib.decompress(data, bufsize=size)
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Held:
+        """The pipeline's compressor."""
+        found = pipeline.config.compressor
+        assert isinstance(found, cls)
+        return found
+
+    @contextmanager
+    def holding(self) -> Iterator[Held]:
+        """Inside, whoever compresses waits; `begun` is set when somebody does."""
+        self.begun.clear()
+        self.go.clear()
+        try:
+            yield self
+        finally:
+            self.go.set()
 
 
 class Stored:
@@ -91,6 +132,8 @@ def everything(pipeline: Pipeline) -> dict[str, Any]:
             "claimers": list(pipeline._stores._claims._claimers),
             "codecs": (codecs.current, dict(codecs._by_id)),
             "origins": entries.origins,
+            "pools": (pipeline._pools.current, list(pipeline._pools._retired)),
+            "present": list(entries.present),
             "packer": pipeline._store.packer,
             "marks": (pipeline._writeback.high, pipeline._writeback.accept),
             "budget": attrs.asdict(Budget.of(pipeline)),

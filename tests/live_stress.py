@@ -20,6 +20,7 @@ from coldpress.config import load_config
 from coldpress.testing.threads import Report, slow_writes, stress
 
 COMPRESSORS = ({"use": "lz4"}, {"use": "zstd"}, {"use": "brotli", "quality": 1})
+ALLOCATORS = ({"use": "zbud"}, {"use": "zsmalloc"})
 POLICIES = ({"use": "lru"}, {"use": "sieve"}, {"use": "clock"}, {"use": "s3fifo"}, {"use": "fifo"})
 
 
@@ -71,6 +72,7 @@ def stress_with_changes(
 
 ALL = (
     (0.05, [{"compressor": table} for table in COMPRESSORS]),
+    (0.07, [{"allocator": table} for table in ALLOCATORS]),
     (0.11, [{"policy": table} for table in POLICIES]),
 )
 
@@ -89,7 +91,13 @@ def main() -> None:
         print(f"  {count:6} refused: {name}")
     print(f"{len(report.wrong)} wrong or lost: {report.wrong[:5]}")
     print(f"{len(report.errors) + len(changes.errors)} errors: {report.errors} {changes.errors}")
-    for name in ("refaults", "promoted_pages", "cleaned_blocks", "retired_codec_pages"):
+    for name in (
+        "refaults",
+        "promoted_pages",
+        "cleaned_blocks",
+        "retired_codec_pages",
+        "retired_pool_pages",
+    ):
         print(f"  {name}: {getattr(stats, name)}")
     print(f"  peak {stats.pool_bytes_peak} of {stats.pool_limit}")
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import threading
-import zlib
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import zstandard
-from live import Stored, opened, with_plugins
+from live import Held, Stored, opened, with_plugins
 
-import coldpress
 from coldpress import CompressorError, ConfigError, Pipeline
 from coldpress.testing.pages import PAGE, page
 
@@ -151,26 +148,6 @@ def test_codec_ids_come_to_an_end() -> None:
         pipeline.reconfigure({"compressor": {"use": "lz4", "acceleration": 7}})
         assert (pipeline._codecs.current[0], retired(pipeline)) == (7, 253)
         stored.check()
-
-
-@attrs.define(slots=False, eq=False, kw_only=True)
-class Held(coldpress.Compressor):
-    """Deflate that waits in the middle, when it is told to."""
-
-    name = "held"
-
-    def open(self) -> None:
-        self.begun, self.go = threading.Event(), threading.Event()
-        self.go.set()
-
-    def compress(self, page: coldpress.Buffer) -> bytes:
-        data = zlib.compress(page)
-        self.begun.set()
-        assert self.go.wait(60)
-        return data
-
-    def decompress(self, data: coldpress.Buffer, size: int) -> bytes:
-        return zlib.decompress(data, bufsize=size)
 
 
 def change_while_one_is_compressing(pages: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -11,7 +11,9 @@ from fake_plugins import concrete
 from live import Stored, everything, opened, with_plugins
 
 import coldpress
-from coldpress import ConfigError, PipelineClosed, PluginError
+from coldpress import ConfigError, PipelineClosed, PluginError, PoolBudget, live
+from coldpress_plugins.allocators.zbud import Zbud
+from coldpress_plugins.allocators.zbudpool import ZbudPool
 from coldpress_plugins.policies.lru import Lru
 
 NOT_LIVE = "can not be changed on a running pipeline"
@@ -50,7 +52,49 @@ class Forgets(Lru):
             super().insert(slot, warm)
 
 
-REGISTRY = with_plugins(compressor=[BadDictionary], policy=[NoMemory, Breaks, Forgets])
+@attrs.define(slots=False, eq=False, kw_only=True)
+class NoSpace(Zbud):
+    """Finds no address space."""
+
+    name = "no-space"
+
+    def make_pool(self, budget: PoolBudget, page_size: int) -> ZbudPool:
+        raise MemoryError("no address space")
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Wrong(Zbud):
+    """Can not be asked how large its objects may be."""
+
+    name = "wrong"
+
+    @property
+    def max_size(self) -> int:
+        raise ItFailed("a size")
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Counted(Zbud):
+    """Counts how often it is opened and closed."""
+
+    name = "counted"
+    opens: ClassVar[int] = 0
+    closes: ClassVar[int] = 0
+
+    def open(self, budget: PoolBudget, page_size: int) -> None:
+        super().open(budget, page_size)
+        Counted.opens += 1
+
+    def close(self) -> None:
+        super().close()
+        Counted.closes += 1
+
+
+REGISTRY = with_plugins(
+    compressor=[BadDictionary],
+    allocator=[NoSpace, Wrong, Counted],
+    policy=[NoMemory, Breaks, Forgets],
+)
 
 
 @pytest.fixture(params=[True, False], ids=["inline", "background"])
@@ -64,6 +108,7 @@ def stored(request: pytest.FixtureRequest) -> Iterator[Stored]:
         yield found
 
 
+WORKING = {"compressor": "brotli", "allocator": "zbud", "policy": "s3fifo"}
 FAILING: list[tuple[dict[str, Any], type[BaseException], str]] = [
     ({"compressor": {"use": "bad-dictionary"}}, PluginError, "no such dictionary"),
     ({"policy": {"use": "no-memory"}}, MemoryError, "no address space"),
@@ -72,6 +117,16 @@ FAILING: list[tuple[dict[str, Any], type[BaseException], str]] = [
     ({"compressor": {"use": "zstd"}, "policy": {"use": "breaks"}}, ItFailed, "an insert"),
     ({"compressor": {"use": "zstd"}, "policy": {"use": "no-memory"}}, MemoryError, "no address"),
     ({"compressor": {"use": "bad-dictionary"}, "policy": {"use": "clock"}}, PluginError, "no such"),
+    ({"allocator": {"use": "no-space"}}, ConfigError, "^allocator.limit: no address space"),
+    ({"allocator": {"use": "wrong"}}, ItFailed, "a size"),  # while an entry type is opened
+    ({"allocator": {"use": "zbud"}, "policy": {"use": "breaks"}}, ItFailed, "an insert"),
+    ({"allocator": {"use": "wrong"}, "policy": {"use": "clock"}}, ItFailed, "a size"),
+    ({"allocator": {"use": "zbud", "limit": "1MiB"}}, ConfigError, "can not be changed .*256KiB"),
+    (
+        {"allocator": {"use": "zsmalloc", "chain": 16}, "policy": {"use": "clock", "hand": 3}},
+        ConfigError,
+        "'hand' in .policy. clock",
+    ),
     ({"compressor": {"use": "zstd", "level": 99}}, ConfigError, "'level' in .compressor. zstd"),
 ]
 
@@ -87,8 +142,37 @@ def test_a_failed_change_leaves_everything_as_it_was(
             pipeline.reconfigure(changes)
         assert everything(pipeline) == before
     stored.check()
-    pipeline.reconfigure({"compressor": {"use": "brotli"}, "policy": {"use": "s3fifo"}})
+    pipeline.reconfigure({role: {"use": use} for role, use in WORKING.items()})
     stored.store(range(100, 500))
+    stored.check()
+
+
+@pytest.mark.parametrize("role", list(WORKING))
+def test_a_switch_that_came_to_its_end_is_undone_with_the_others(
+    stored: Stored, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, part = stored.pipeline, live._CHANGES[role]
+    switch = part.switch  # type: ignore[attr-defined]
+
+    def then_fail(*args: Any) -> None:
+        switch(*args)
+        raise ItFailed("the next part")
+
+    monkeypatch.setattr(part, "switch", then_fail)
+    before = everything(pipeline)
+    for changes in (WORKING, {role: WORKING[role]}):
+        with pytest.raises(ItFailed, match="the next part"):
+            pipeline.reconfigure({role: {"use": use} for role, use in changes.items()})
+        assert everything(pipeline) == before
+    stored.store(range(100, 200))
+    stored.check()
+
+
+def test_what_was_opened_for_a_failed_change_is_closed(stored: Stored) -> None:
+    opens, closes = Counted.opens, Counted.closes
+    with pytest.raises(ItFailed):
+        stored.pipeline.reconfigure({"allocator": {"use": "counted"}, "policy": {"use": "breaks"}})
+    assert (Counted.opens, Counted.closes) == (opens + 1, closes + 1)
     stored.check()
 
 
@@ -121,8 +205,8 @@ def test_all_that_is_wrong_is_told_at_once(stored: Stored) -> None:
         "compressor.levle: unknown key 'levle' in [compressor] zstd; did you mean 'level'?",
         "policy.use: unknown policy 'nope'; installed: breaks, clock, fifo, forgets, lru, "
         "no-memory, s3fifo, sieve",
-        f"device: 'device' {NOT_LIVE}; compressor and policy can",
-        f"slots: 'slots' {NOT_LIVE}; compressor and policy can",
+        f"device: 'device' {NOT_LIVE}; compressor, allocator and policy can",
+        f"slots: 'slots' {NOT_LIVE}; compressor, allocator and policy can",
     ]
     assert everything(stored.pipeline) == before
 
@@ -132,7 +216,7 @@ def test_all_that_is_wrong_is_told_at_once(stored: Stored) -> None:
     [
         ("zstd.toml", "expected a mapping of tables to change, got 'zstd.toml'"),
         ({"policy": "lru"}, "policy: 'policy': expected a table [policy], got 'lru'"),
-        ({3: {}}, "3: unknown table '3'; known: compressor, policy"),
+        ({3: {}}, "3: unknown table '3'; known: compressor, allocator, policy"),
     ],
 )
 def test_what_is_no_table(stored: Stored, changes: Any, message: str) -> None:

@@ -19,6 +19,11 @@ EXAMPLES = max(20, int(os.environ.get("COLDPRESS_EXAMPLES", "60")) // 3)
 
 TABLES: dict[str, list[dict[str, Any]]] = {
     "compressor": [{"use": "lz4"}, {"use": "zstd"}, {"use": "brotli", "quality": 1}],
+    "allocator": [
+        {"use": "zsmalloc", "chain": 4},
+        {"use": "zsmalloc", "chain": 1},
+        {"use": "zbud"},
+    ],
     "policy": [{"use": use} for use in ("lru", "clock", "fifo", "sieve", "s3fifo")],
 }
 
@@ -37,7 +42,12 @@ class LiveMachine(PipelineMachine):
         )
     )
     def reconfigure(self, changes: dict[str, Any]) -> None:
-        self.pipeline.reconfigure(changes)
+        try:
+            self.pipeline.reconfigure(changes)
+        except coldpress.ConfigError as error:
+            assert "no tag is left" in str(error)
+            assert self.pipeline._pools.retired == 9
+            return
         for role, table in changes.items():
             assert self.pipeline.config.names[role] == table["use"]
 
@@ -48,11 +58,19 @@ class LiveMachine(PipelineMachine):
         for slot in list(self.model):
             self.put(slot, "text")
         self.pipeline.sync()  # what the cache holds has no compressor yet
-        assert self.pipeline.stats().retired_codec_pages == 0
+        stats = self.pipeline.stats()
+        assert (stats.retired_codec_pages, stats.retired_pool_pages) == (0, 0)
+        assert self.pipeline._pools.retired == 0
 
     def in_step(self) -> None:
         super().in_step()
-        entries = self.pipeline._entries
+        entries, pools = self.pipeline._entries, self.pipeline._pools
+        for pool in (pools.current, *pools._retired):
+            for tag, one in pool.types.items():
+                assert entries.types[tag] is entries.pool_types[tag] is one
+                assert (tag in entries.present) == (pool is pools.current)
+        known = sum(len(pool.types) for pool in (pools.current, *pools._retired))
+        assert known + 5 == sum(one is not None for one in entries.types)
         if entries.origins is None:
             return
         for slot in range(SLOTS):
@@ -145,7 +163,38 @@ def the_old_policy_stays_in_use(pipeline: Pipeline) -> None:
     entries.follow = half  # type: ignore[method-assign]
 
 
+def the_old_allocator_is_closed_too_early(pipeline: Pipeline) -> None:
+    pools = pipeline._pools
+    replace = pools.replace
+
+    def at_once(new: Any) -> None:
+        old = pools.current
+        replace(new)
+        old.allocator.close()
+
+    pools.replace = at_once  # type: ignore[method-assign]
+
+
+def a_tag_is_free_too_early(pipeline: Pipeline) -> None:
+    pools, entries = pipeline._pools, pipeline._entries
+    replace = pools.replace
+
+    def at_once(new: Any) -> None:
+        old = pools.current
+        replace(new)
+        entries.leave(old.types)
+
+    pools.replace = at_once  # type: ignore[method-assign]
+
+
+def new_objects_go_to_the_old_allocator(pipeline: Pipeline) -> None:
+    pipeline._stores._claims.offer = lambda tags: None  # type: ignore[method-assign]
+
+
 FAULTS = [
+    the_old_allocator_is_closed_too_early,
+    a_tag_is_free_too_early,
+    new_objects_go_to_the_old_allocator,
     the_new_codec_id_is_put_on_old_bytes,
     the_new_policy_misses_a_slot,
     the_old_policy_stays_in_use,

@@ -36,6 +36,7 @@ def test_the_order_is_taken_over(old: str, new: str) -> None:
         pipeline.reconfigure({"policy": {"use": new}})
         policy = pipeline._entries.policy
         assert policy is pipeline.config.policy
+        assert policy is pipeline._writeback.ranks._policy
         assert policy.name == new
         assert list(policy.order()) == before
         stored.store(range(100, 400))

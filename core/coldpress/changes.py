@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import attrs
 
 from coldpress.blockstore import BlockStore
+from coldpress.claims import Claims
 from coldpress.codecs import Codecs
 from coldpress.entries import Entries
-from coldpress.errors import PluginError
+from coldpress.errors import ConfigError, PluginError, Problem
 from coldpress.flat import OS_PAGE
 from coldpress.locks import Gate
 from coldpress.origins import Origins
-from coldpress.roles import Compressor, Policy
+from coldpress.pools import Pool, Pools, open_allocator
+from coldpress.roles import Allocator, Compressor, EntryContext, EntryType, Policy
 from coldpress.writeback import Writeback
 
 _BATCH = OS_PAGE // 8  # slots looked at in one hold of the lock: a page of the swap table
@@ -26,9 +29,12 @@ class Running:
 
     gate: Gate
     entries: Entries
+    claims: Claims
     codecs: Codecs
     store: BlockStore
+    pools: Pools
     writeback: Writeback
+    context: EntryContext
 
 
 class Change(abc.ABC):
@@ -104,3 +110,54 @@ class PolicyChange(Change):
     def _follow(self, running: Running, policy: Policy) -> None:
         running.entries.follow(policy)
         running.writeback.ranks.follow(policy)
+
+
+class AllocatorChange(Change):
+    """New objects lie in another allocator; the old one is closed when its last has left.
+
+    A word's payload is a handle of one allocator. So the types whose objects lie in it come once
+    more, with tags of their own.
+    """
+
+    def __init__(self, new: Allocator) -> None:
+        self._new = new
+        self._types: dict[int, EntryType] = {}
+
+    def prepare(self, running: Running, discard: ExitStack) -> None:
+        context = attrs.evolve(running.context, allocator=self._new)
+        with running.gate.entered():  # the budget is shared with all that goes on
+            running.pools.reap()
+            old = running.pools.current.types
+            tags = running.entries.free_tags[: len(old)]
+            if len(tags) < len(old):
+                message = (
+                    f"no tag is left for its objects: {running.pools.retired} allocators that were "
+                    f"replaced still hold {running.pools.retired_pages} pages, which leave by "
+                    "writeback, or when they are overwritten or invalidated"
+                )
+                raise ConfigError([Problem("allocator", message)])
+            open_allocator(self._new, context.budget, context.page_size)
+            discard.callback(self._new.close)
+            for tag, one in zip(tags, old.values(), strict=True):
+                self._types[tag] = type(one)()
+                self._types[tag].open(context)
+                discard.callback(self._types[tag].close)
+
+    def switch(self, running: Running, undo: ExitStack) -> None:
+        entries, pools = running.entries, running.pools
+        before, old = entries.present, pools.current
+        again = dict(zip(old.types, self._types, strict=True))
+        present = [again.get(tag, tag) for tag in before]
+        claimers = len(running.claims)
+        undo.callback(self._put_back, running, old, before)
+        entries.enter(self._types, present)
+        pools.replace(Pool(self._new, self._types))
+        running.claims.offer(present[:claimers])
+        running.writeback.set_marks()
+
+    def _put_back(self, running: Running, old: Pool, before: Sequence[int]) -> None:
+        running.pools.take_back(old)
+        running.entries.enter({}, before)
+        running.entries.leave(self._types)
+        running.claims.offer(before[: len(running.claims)])
+        running.writeback.set_marks()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
 
 from coldpress.errors import PageRefused
 from coldpress.roles.entry_type import EntryType, PoolEntryType
+
+STALE = 1 << 61
+"""In the place of a payload: the page has to be claimed anew, by the types that are there now."""
 
 
 @attrs.define
@@ -26,15 +29,38 @@ class Claim:
 class Claims:
     """The entry types that claim pages, each with its tag, in the order in which they are asked.
 
-    Notes: thread-safe, but for `commit_all`, which runs under the pipeline's lock.
+    `types` are all types by tag, as they are at any time: a type whose allocator was replaced may
+    be closed between `prepare` and `commit`.
+
+    Notes: thread-safe, but for what says that it runs under the pipeline's lock.
     """
 
-    def __init__(self, claimers: Sequence[tuple[int, EntryType]], page_size: int) -> None:
-        self._claimers = claimers
+    def __init__(
+        self, types: Sequence[EntryType | None], tags: Sequence[int], page_size: int
+    ) -> None:
+        self._types = types
         self._page_size = page_size
+        self.offer(tags)
+
+    def offer(self, tags: Sequence[int]) -> None:
+        """From now on the types with these tags are asked, in this order. Under the lock."""
+        claimers = [(tag, one) for tag in tags if (one := self._types[tag])]
         pooled = [isinstance(one, PoolEntryType) for _, one in claimers]
         # Those before the first that needs the pool decide at a glance.
         self._early = claimers[: pooled.index(True) if True in pooled else len(pooled)]
+        self._claimers: Sequence[tuple[int, EntryType]] = claimers
+
+    def __len__(self) -> int:
+        return len(self._claimers)
+
+    def are_good(self, claims: Iterable[Claim]) -> bool:
+        """Whether the types that made these claims are still there. Under the lock."""
+        types = self._types
+        return all(types[claim.tag] is claim.one for claim in claims)
+
+    def commit(self, claims: Sequence[Claim]) -> int:
+        """`commit_all`, or STALE."""
+        return commit_all(claims) if self.are_good(claims) else STALE
 
     def page(self, slot: int, page: memoryview) -> tuple[int, EntryType, Any]:
         """The entry type that takes the page, with its tag and what its `commit` needs.
@@ -74,7 +100,10 @@ class Claims:
 
 
 def commit_all(claims: Sequence[Claim]) -> int:
-    """Commit all of them, or none: 0, or -1 if the pool has no room; none if one raises, too."""
+    """Commit all of them, or none: 0, or -1 if the pool has no room; none if one raises, too.
+
+    Under the pipeline's lock.
+    """
     done: list[Claim] = []
     try:
         for claim in claims:

@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from coldpress.changes import Change, CompressorChange, PolicyChange, Running
+import attrs
+
+from coldpress.changes import AllocatorChange, Change, CompressorChange, PolicyChange, Running
 from coldpress.config import PipelineConfig
 from coldpress.config.change import change_config
 
 _CHANGES: dict[str, Callable[[Any], Change]] = {
-    "policy": PolicyChange,
+    "allocator": AllocatorChange,
     "compressor": CompressorChange,
+    "policy": PolicyChange,
 }
 
 
@@ -51,4 +54,6 @@ class Live:
             with running.gate.lock:
                 discard.close()
             raise
+        changed = attrs.evolve(changed, entry_types=running.entries.present_types)
+        changed.use_once()  # it is this pipeline's, and no other's
         return changed

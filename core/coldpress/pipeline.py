@@ -21,11 +21,12 @@ from coldpress.codecs import Codecs
 from coldpress.component import Buffer
 from coldpress.config import PipelineConfig, load_config
 from coldpress.entries import Entries
-from coldpress.errors import ConfigError, DeviceError, PageLength, PoolFull, Problem, SlotRange
+from coldpress.errors import DeviceError, PageLength, PoolFull, SlotRange
 from coldpress.folio import folio_pages
 from coldpress.live import Live
 from coldpress.loading import Loads
 from coldpress.locks import Gate, released
+from coldpress.pools import Pools, first_pool, open_allocator
 from coldpress.promotion import Promotion
 from coldpress.roles.entry_type import EntryContext
 from coldpress.staging import headroom
@@ -73,10 +74,7 @@ class Pipeline:
             config.allocator.limit,
             headroom=headroom(config.allocator.limit, config.packer, in_flight),
         )
-        try:
-            config.allocator.open(self._budget, config.page_size)
-        except MemoryError as error:
-            raise ConfigError([Problem("allocator.limit", str(error))]) from error
+        open_allocator(config.allocator, self._budget, config.page_size)
         config.policy.open(config.slots)
         self._store = BlockStore(config.device, config.packer, config.page_size)
         try:
@@ -101,14 +99,16 @@ class Pipeline:
         cache_order = CacheOrder(config.slots)
         entries = Entries(config.slots, config.entry_types, config.policy, cache_order)
         # The claimers come first, in the order in which they are asked.
-        claims = Claims(list(enumerate(config.claimers, start=1)), config.page_size)
+        claimers = entries.present[: len(config.claimers)]
+        claims = Claims(entries.types, claimers, config.page_size)
         self._entries = entries
         self._codecs = codecs
+        self._pools = Pools(entries, first_pool(config.allocator, entries, claimers))
         self._cleaner = Cleaner(entries, store, config.page_size, gate.lock)
         self._writeback = Writeback(
             entries,
             store,
-            config.allocator,
+            self._pools,
             budget,
             codecs,
             self._cleaner,
@@ -119,7 +119,9 @@ class Pipeline:
             config.cache.pages,
             around,
         )
-        self._live = Live(Running(gate, entries, codecs, store, self._writeback))
+        self._live = Live(
+            Running(gate, entries, claims, codecs, store, self._pools, self._writeback, context)
+        )
         self._promotion = Promotion(
             entries, config.writeback, claims, keeps_compressed=config.packer.keeps_compressed
         )
@@ -251,21 +253,23 @@ class Pipeline:
         Every other call waits meanwhile. Raises `PipelineClosed`.
         """
         with self._gate.entered():
-            return self.config.allocator.compact()
+            return self._pools.compact()
 
     def reconfigure(self, changes: Mapping[str, Any]) -> None:
-        """Give the running pipeline another compressor or policy.
+        """Give the running pipeline another compressor, allocator or policy.
 
         `changes` has the tables of a pipeline file that shall be others from now on:
         `{"compressor": {"use": "zstd", "level": 3}, "policy": {"use": "sieve"}}`. Without `use` it
-        is the plugin that is there; other keys that are left out take the plugin's defaults.
-        Several tables are changed together or not at all, while loads and stores go on.
+        is the plugin that is there; other keys that are left out take the plugin's defaults, but
+        for the allocator's `limit`, which can not change. Several tables are changed together or
+        not at all, while loads and stores go on.
 
-        What is stored already stays as it is, in RAM and on the device, and is read with the
-        compressor that made it; `Stats.retired_codec_pages` tells how much that still is. A new
-        policy takes over the order of the old one, but not which slots were used twice; the lock
-        is held for as long as its `insert` takes for every object in the pool. The first change of
-        the compressor looks at every slot, some at a time.
+        What is stored already stays as it is. It is read with the compressor that made it, and lies
+        in the allocator that it was put into, until it is rewritten or, in the pool, leaves for the
+        device; `Stats.retired_codec_pages` and `retired_pool_pages` tell how much that still is. A
+        new policy takes over the order of the old one, but not which slots were used twice; the
+        lock is held for as long as its `insert` takes for every object in the pool. The first
+        change of the compressor looks at every slot, some at a time.
 
         Raises `ConfigError` with all that is wrong, `PluginError`, `MemoryError`, `PipelineClosed`,
         or what a part raised; the pipeline is then as it was.
@@ -279,6 +283,7 @@ class Pipeline:
             return self._stats()
 
     def _stats(self) -> Stats:
+        self._pools.reap()
         entries, space, device = self._entries, self._store.space, self._store.counters
         return Stats(
             stored_pages=entries.stored,
@@ -311,10 +316,11 @@ class Pipeline:
             pending_bytes=0,
             device_bytes=space.pages * self._page_size,
             metadata_bytes=entries.metadata_bytes
-            + self.config.allocator.metadata_bytes
+            + self._pools.metadata_bytes
             + self._cache.metadata_bytes
             + space.metadata_bytes,
             reconfigurations=self._live.count,
+            retired_pool_pages=self._pools.retired_pages,
             retired_codec_pages=(
                 entries.origins.others(self._codecs.current[0]) if entries.origins else 0
             ),
@@ -325,7 +331,7 @@ class Pipeline:
         with self._gate.lock:
             own = [one for one in self._entries.pool_types if one is not None]
             return (
-                self.config.allocator.resident_bytes()
+                self._pools.resident_bytes()
                 + self._entries.cache_type.resident_bytes
                 + sum(one.resident_bytes for one in own)
             )
@@ -341,8 +347,8 @@ class Pipeline:
             self._gate.closed = True
             self._backpressure.close()
             self._cache.close()
-            self.config.allocator.close()
-            for one in self.config.entry_types:
+            self._pools.close()
+            for one in filter(None, self._entries.types):
                 one.close()
             try:
                 self._store.close()

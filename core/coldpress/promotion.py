@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from coldpress.claims import Claims
 from coldpress.config import WritebackConfig
 from coldpress.entries import Entries
+from coldpress.roles.entry_type import EntryType
 from coldpress.roles.packer import DeviceObject
 from coldpress.table import PAYLOAD_AT
 
@@ -55,7 +57,7 @@ class Promotion:
             return None
         if not self._entries.pool_types[tag]:
             return None
-        return lambda: (tag, one.commit(token.slot, prepared))
+        return partial(self._commit, tag, one, token.slot, prepared)
 
     def consider(self, slot: int, word: int, commit: Commit | None) -> bool:
         """Promote the object of this `packed` word, which is unchanged; whether it was.
@@ -84,9 +86,14 @@ class Promotion:
             self.along += pages
         return True
 
+    def _commit(self, tag: int, one: EntryType, slot: int, prepared: Any) -> tuple[int, int]:
+        if self._entries.types[tag] is not one:
+            return tag, -1  # its allocator was replaced meanwhile
+        return tag, one.commit(slot, prepared)
+
     def _adopt(self, token: DeviceObject) -> tuple[int, int]:
         """Tag and payload of the object in the pool; payload -1 if it has no room there."""
-        for tag, one in enumerate(self._entries.pool_types):
-            if one is not None and one.adopts(token.codec, token.order, len(token.data)):
+        for tag, one in self._entries.adopters:
+            if one.adopts(token.codec, token.order, len(token.data)):
                 return tag, one.adopt(token.first_slot, token.codec, token.order, token.data)
         return 0, -1

@@ -73,6 +73,9 @@ class Stats:
     reconfigurations: int = attrs.field(
         metadata={"help": "changes of compressor, allocator, policy or packer in the open pipeline"}
     )
+    retired_pool_pages: int = attrs.field(
+        metadata={"help": "pages whose object lies in an allocator that was replaced since, now"}
+    )
     retired_codec_pages: int = attrs.field(
         metadata={"help": "pages that a compressor made which was replaced since, anywhere, now"}
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from coldpress.backpressure import Background, Inline
-from coldpress.claims import Claim, Claims, commit_all
+from coldpress.claims import STALE, Claim, Claims
 from coldpress.entries import Entries
 from coldpress.errors import PoolFull
 from coldpress.locks import Gate
+from coldpress.roles.entry_type import EntryType
 from coldpress.swapcache import SwapCache
 
 _NO_PLACE = 1 << 60  # no payload: the cache has become full
@@ -35,6 +37,7 @@ class Stores:
         self._gate = gate
         self._claims = claims
         self._entries = entries
+        self._types = entries.types
         self._backpressure = backpressure
         self._cache = cache
         self._cached = cache.pages
@@ -45,33 +48,48 @@ class Stores:
         # As `folio` does it, in fewer calls: this is the hot path.
         if self._cached and self._to_cache(slot, page, 1):
             return
-        tag, one, prepared = self._claims.page(slot, page)
-        gate = self._gate
-        with gate.lock:
-            if gate.closed:
-                gate.check()
-            backpressure = self._backpressure
-            backpressure.before_store()
-            payload = -1 if backpressure.crowded else one.commit(slot, prepared)
-            if payload < 0:
-                payload = self._wait(partial(one.commit, slot, prepared))
-            self._entries.publish(slot, tag, payload)
-            backpressure.after_store()
+        gate, backpressure = self._gate, self._backpressure
+        while True:
+            tag, one, prepared = self._claims.page(slot, page)
+            with gate.lock:
+                if gate.closed:
+                    gate.check()
+                backpressure.before_store()
+                if self._types[tag] is not one:
+                    continue  # its allocator was replaced meanwhile, and is closed already
+                payload = -1 if backpressure.crowded else one.commit(slot, prepared)
+                if payload < 0:
+                    payload = self._wait(partial(self._commit, tag, one, slot, prepared))
+                    if payload == STALE:
+                        continue
+                self._entries.publish(slot, tag, payload)
+                backpressure.after_store()
+                return
+
+    def _commit(self, tag: int, one: EntryType, slot: int, prepared: Any) -> int:
+        return one.commit(slot, prepared) if self._types[tag] is one else STALE
 
     def folio(self, slot: int, data: memoryview, pages: int) -> None:
         """Keep a folio of so many pages. Raises as `page` does."""
         if self._cached and self._to_cache(slot, data, pages):
             return
-        self._publish(self._claims.folio(slot, data))
+        while not self._publish(self._claims.folio(slot, data)):
+            pass
 
-    def _publish(self, claims: list[Claim]) -> None:
+    def _publish(self, claims: list[Claim]) -> bool:
+        """Commit and publish; False if the pages have to be claimed anew."""
         with self._gate.entered():
             self._backpressure.before_store()
-            if self._backpressure.crowded or commit_all(claims) < 0:
-                self._wait(partial(commit_all, claims))
+            commit = partial(self._claims.commit, claims)
+            done = -1 if self._backpressure.crowded else commit()
+            if done < 0:
+                done = self._wait(commit)
+            if done == STALE:
+                return False
             for claim in claims:
                 self._entries.publish_folio(claim.slot, claim.tag, claim.payload, claim.pages)
             self._backpressure.after_store()
+        return True
 
     def _wait(self, commit: Callable[[], int]) -> int:
         """What `commit` returns once the pool has room. Raises `PoolFull`."""
@@ -86,10 +104,9 @@ class Stores:
         """Keep the pages as they are; False if they have to be compressed at once."""
         if pages > self._cached:
             return False
-        early = self._claims.early(slot, data)
-        if early is not None:
-            self._publish([early])
-            return True
+        while (early := self._claims.early(slot, data)) is not None:
+            if self._publish([early]):
+                return True
         cache, backpressure = self._cache, self._backpressure
         with self._gate.entered():
             backpressure.before_store()

@@ -15,7 +15,7 @@ from itertools import islice
 import attrs
 
 from coldpress.backpressure import Background, Inline
-from coldpress.claims import Claim, Claims, commit_all
+from coldpress.claims import STALE, Claim, Claims, commit_all
 from coldpress.entries import Entries
 from coldpress.errors import PipelineClosed, PluginError
 from coldpress.locks import Gate, released
@@ -201,14 +201,16 @@ class SwapCache:
         try:
             for slot in slots:
                 self._take(slot, leaving)
-            with released(self._gate.lock, backpressure.unlocked):
-                for one in leaving:
-                    one.claims = self._claims.folio(one.victim.slot, one.pages)
-            self._gate.check()
             exchange = partial(self._exchange, leaving)
-            done = exchange()
-            if done < 0 and wait:
-                done = backpressure.wait_for_room(exchange)
+            done = STALE
+            while done == STALE:
+                with released(self._gate.lock, backpressure.unlocked):
+                    for one in leaving:
+                        one.claims = self._claims.folio(one.victim.slot, one.pages)
+                self._gate.check()
+                done = exchange()
+                if done < 0 and wait:
+                    done = backpressure.wait_for_room(exchange)
             if done >= 0:
                 backpressure.given_back()
             return done >= 0
@@ -231,9 +233,12 @@ class SwapCache:
     def _exchange(self, leaving: Sequence[_Leaving]) -> int:
         """Put into the pool what was compressed and is still good; -1 if there is no room for any.
 
-        Their room goes to what was made of them. Else a full pool could not even shrink.
+        Their room goes to what was made of them. Else a full pool could not even shrink. STALE if
+        it has to be made once more.
         """
         good = [one for one in leaving if self._entries.is_staged(one.victim)]
+        if not all(self._claims.are_good(one.claims) for one in good):
+            return STALE
         wanted = [self._wanted(one) for one in good]
         for one in good:
             self._type.release(one.victim.word >> PAYLOAD_AT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from coldpress.errors import PluginError
@@ -39,9 +39,10 @@ class Words:
     by the first of them. An object in the pool may have a *clean copy* on the device too (it was
     promoted, or synced), kept as a place in a second flat table, for each member.
 
-    `types` gets its tags in order, from 1. Attributes: `counts`, slots per tag; `stored`, slots
-    that hold a page; `clean`, how many objects have a clean copy; `origins`, which compressors made
-    them, once there was more than one.
+    `types` gets its tags in order, from 1. Attributes: `types`, by tag, None if it is free;
+    `present`, the tags of those that new objects may have, in order; `counts`, slots per tag;
+    `stored`, slots that hold a page; `clean`, how many objects have a clean copy; `origins`, which
+    compressors made them, once there was more than one.
 
     Notes: not thread-safe; the pipeline calls under its lock. Every call but `dirty` is O(1), or
     O(slots of a folio).
@@ -58,11 +59,14 @@ class Words:
             raise ValueError(f"{len(types)} entry types; a word's tag has room for {TAG_MASK}")
         self.table = SwapTable(slots)
         self.origins: Origins | None = None
-        self.types: list[EntryType | None] = [None, *types]
+        free = [None] * (TAG_MASK - len(types))
+        self.types: list[EntryType | None] = [None, *types, *free]
         self.pool_types: list[PoolEntryType | None] = [
             one if isinstance(one, PoolEntryType) else None for one in self.types
         ]
+        self.present: Sequence[int] = range(1, len(types) + 1)
         self.counts = [0] * len(self.types)
+        self._since = [0] * len(self.types)  # when the type came, counted in `enter`s
         self.device_type: DeviceEntryType = _only_one(types, DeviceEntryType)
         self.device_tag = self.types.index(self.device_type)
         self.shadow_type: ShadowEntryType = _only_one(types, ShadowEntryType)
@@ -83,6 +87,40 @@ class Words:
         for tag, one in enumerate(self.pool_types):
             if one is not None:
                 self.orders[tag] = policy
+
+    @property
+    def free_tags(self) -> list[int]:
+        """The tags that no type has."""
+        return [tag for tag, one in enumerate(self.types) if tag and one is None]
+
+    def enter(self, types: Mapping[int, EntryType], present: Sequence[int]) -> None:
+        """Types for tags that were free; and `present` is another from now on."""
+        now = max(self._since) + 1
+        for tag, one in types.items():
+            self.types[tag] = one
+            self._since[tag] = now
+            if isinstance(one, PoolEntryType):
+                self.pool_types[tag] = one
+                self.orders[tag] = self.policy
+        self.present = present
+
+    def leave(self, tags: Iterable[int]) -> None:
+        """No slot has one of these tags: they are free."""
+        for tag in tags:
+            self.types[tag] = self.pool_types[tag] = self.orders[tag] = None
+
+    @property
+    def present_types(self) -> tuple[EntryType, ...]:
+        """The types that new objects may have, in order."""
+        return tuple(one for tag in self.present if (one := self.types[tag]))
+
+    @property
+    def adopters(self) -> Iterator[tuple[int, PoolEntryType]]:
+        """The tags and types that an object from the device may get in the pool."""
+        for tag in self.present:
+            one = self.pool_types[tag]
+            if one is not None:
+                yield tag, one
 
     @property
     def stored(self) -> int:
@@ -127,17 +165,20 @@ class Words:
         """The zspage in which the victim lies together with other slots' objects, if it does."""
         return self._pool_type(victim.word).zspage(victim.word >> PAYLOAD_AT)
 
-    def companion(self, owner: int, zspage: int) -> int:
-        """A slot of the object that lies in this zspage under its owner's name, if it may leave.
+    def companion(self, owner: int, zspage: int, victim: Victim) -> int:
+        """A slot of the object that lies in the victim's zspage under its owner's name.
 
         The owner is a folio's first slot, which may hold something else by now. -1 if there is no
         such object, or it has a copy on the device or is on its way there.
         """
+        since = self._since[victim.word & TAG_MASK]
         for slot in range(owner, min(owner + MAX_PAGES, self.table.slots)):
             word = self.table.get(slot)
             if (slot == owner or word & FOLIO) and self.is_dirty(slot):
                 one = self._pool_type(word)
-                if one.zspage_number(word >> PAYLOAD_AT) == zspage:
+                # Another allocator has zspages of the same numbers.
+                same = self._since[word & TAG_MASK] == since
+                if same and one.zspage_number(word >> PAYLOAD_AT) == zspage:
                     return slot
         return -1
 

@@ -22,8 +22,9 @@ from coldpress.codecs import Codecs
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError
 from coldpress.locks import released
+from coldpress.pools import Pools
 from coldpress.ranks import Ranks
-from coldpress.roles.allocator import Allocator, Zspage
+from coldpress.roles.allocator import Zspage
 from coldpress.roles.packer import OpenBlock, Victim
 from coldpress.staging import Staging
 
@@ -74,7 +75,7 @@ class Writeback:
         self,
         entries: Entries,
         store: BlockStore,
-        allocator: Allocator,
+        pools: Pools,
         budget: PoolBudget,
         codecs: Codecs,
         cleaner: Cleaner,
@@ -87,17 +88,10 @@ class Writeback:
     ) -> None:
         self.counters = WritebackCounters()
         self.staging = Staging(store.packer, budget)
-        # In a small pool what is set aside for blocks is more than the share above `high`:
-        # writeback begins early enough all the same that one more object finds room.
-        usable = budget.limit - budget.headroom - allocator.largest_grant(page_size)
-        cached = cache_pages * page_size
-        room = budget.limit - cached
-        self.high = max(0, min(cached + int(room * high), usable))
-        self.accept = max(0, self.high - int(room * (high - accept)))
         self.leaving = 0
         self._entries = entries
         self._store = store
-        self._allocator = allocator
+        self._pools = pools
         self._budget = budget
         self._codecs = codecs
         self._cleaner = cleaner
@@ -106,6 +100,21 @@ class Writeback:
         self._around = around
         self.ranks = Ranks(entries.policy)
         self._slack_after_compaction = 0
+        self._shares = (high, accept)
+        self._cached = cache_pages * page_size
+        self.set_marks()
+
+    def set_marks(self) -> None:
+        """`high` and `accept` for the present allocator."""
+        high, accept = self._shares
+        budget = self._budget
+        # In a small pool what is set aside for blocks is more than the share above `high`:
+        # writeback begins early enough all the same that one more object finds room.
+        grant = self._pools.current.allocator.largest_grant(self._page_size)
+        usable = budget.limit - budget.headroom - grant
+        room = budget.limit - self._cached
+        self.high = max(0, min(self._cached + int(room * high), usable))
+        self.accept = max(0, self.high - int(room * (high - accept)))
 
     @property
     def progress(self) -> int:
@@ -152,7 +161,7 @@ class Writeback:
 
     def compact(self) -> bool:
         """Move the pool's objects together; whether that gave anything back."""
-        return self._allocator.compact() > 0
+        return self._pools.compact() > 0
 
     def select(self, target: int) -> OpenBlock | None:
         """Stage the coldest objects until a block has to be written, and return that.
@@ -183,14 +192,14 @@ class Writeback:
             self._stage(block, victim)
             self.ranks.selected(slot, coldest)
             if self._store.packer.whole_zspages:
-                self._stage_companions(block, zspage)
+                self._stage_companions(block, victim, zspage)
                 return self.staging.oldest()
         return None
 
-    def _stage_companions(self, block: OpenBlock, zspage: Zspage | None) -> None:
+    def _stage_companions(self, block: OpenBlock, first: Victim, zspage: Zspage | None) -> None:
         entries = self._entries
         for owner in zspage.owners if zspage else ():
-            slot = entries.companion(owner, zspage.number) if zspage else -1
+            slot = entries.companion(owner, zspage.number, first) if zspage else -1
             if slot < 0:
                 continue  # the victim itself, or something that has a copy on the device
             victim = entries.victim(slot, self._store.next_sequence())
@@ -269,6 +278,7 @@ class Writeback:
             else:
                 self.counters.lost_races += 1
         self.staging.give_back(block)
+        self._pools.reap()
         self._compact_if_scattered()
         return True
 
@@ -323,7 +333,7 @@ class Writeback:
         # Objects leave in the policy's order, which leaves holes in many zspages. Compaction is
         # worth its copying once the holes made since the last one hold an eighth of the limit.
         if self._slack() - self._slack_after_compaction > self._budget.limit >> 3:
-            self._allocator.compact()
+            self._pools.compact()
             self._slack_after_compaction = self._slack()
         else:
             self._slack_after_compaction = min(self._slack_after_compaction, self._slack())

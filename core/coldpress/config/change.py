@@ -17,7 +17,7 @@ from coldpress.errors import ConfigError, Problem
 from coldpress.units import format_size
 from coldpress.values import describe
 
-CHANGEABLE = ("compressor", "policy")
+CHANGEABLE = ("compressor", "allocator", "policy")
 """The roles that a running pipeline may have another plugin for."""
 
 _KEPT = (("allocator", "limit"), ("packer", "block"))
@@ -77,7 +77,6 @@ def change_config(
     for path, message in [*between(changed), *_over_time(config, changed, largest_folio)]:
         report.add(message, path)
     report.raise_if_any()
-    changed.use_once()  # it is this pipeline's, and no other's
     return changed
 
 

@@ -128,4 +128,7 @@ class Allocator(Component):
         """What the pool's mapping has in RAM, as the operating system counts it."""
 
     def close(self) -> None:
-        """Let go of the mapping. Nothing is called after this."""
+        """Let go of the mapping. Nothing is called after this.
+
+        It has no object any more, and so nothing of the budget; or the whole pipeline ends.
+        """

@@ -74,6 +74,11 @@ class EntryType(Component):
     takes_all: ClassVar[bool] = False
     """Whether `prepare` takes every page."""
 
+    in_allocator: ClassVar[bool] = False
+    """Whether its objects lie in the context's allocator. When that is replaced in a running
+    pipeline, another instance of the type, opened with the new one, gets the pages to come, and
+    this one is closed when the last of its own has left."""
+
     def open(self, context: EntryContext) -> None:
         """Make ready, once, before any other call."""
 
@@ -129,6 +134,8 @@ class PoolEntryType(EntryType):
         object_bytes: compressed bytes of all its objects.
         resident_bytes: what a mapping of its own, not the allocator's, has in RAM.
     """
+
+    in_allocator: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod

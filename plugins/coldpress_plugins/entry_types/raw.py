@@ -17,6 +17,7 @@ class Raw(PoolEntryType):
     name = "raw"
     counts_as = "incompressible_pages"
     takes_all = True
+    in_allocator = False
 
     def open(self, context: EntryContext) -> None:
         self._page_size = context.page_size

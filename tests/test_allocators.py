@@ -15,7 +15,9 @@ import pytest
 import zstandard
 
 from coldpress import PoolBudget
-from coldpress.testing.allocator import MIB, PAGE, AllocatorTests, Pool
+from coldpress.testing import AllocatorTests
+from coldpress.testing.memory import MIB
+from coldpress.testing.pool import PAGE, Pool
 from coldpress_plugins.allocators.size_classes import HANDLE, class_of_length, size_classes
 from coldpress_plugins.allocators.zbud import Zbud
 from coldpress_plugins.allocators.zsmalloc import Zsmalloc

@@ -10,15 +10,7 @@ from hypothesis import strategies as st
 
 from coldpress import PoolBudget, ReservedMapping
 from coldpress.flat import OS_PAGE, reserve, resident, table
-
-MIB = 1 << 20
-
-
-def process_bytes() -> int:
-    """What the kernel says this process has in RAM (not asked through mincore)."""
-    text = Path("/proc/self/smaps_rollup").read_text()
-    rss = next(line for line in text.splitlines() if line.startswith("Rss:"))
-    return int(rss.split()[1]) * 1024
+from coldpress.testing.memory import MIB, process_bytes
 
 
 class TestFlat:

@@ -68,6 +68,7 @@ def explain_failures() -> None:
         "leftovers",
         "machine",
         "packing",
+        "pool",
         "threads",
         "whole",
     )

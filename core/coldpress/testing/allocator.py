@@ -7,9 +7,9 @@ use, so that an allocator can not vouch for itself.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Iterator
-from itertools import count, repeat
-from pathlib import Path
+from itertools import cycle, repeat
 from typing import Any, ClassVar
 
 import pytest
@@ -23,81 +23,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from coldpress.budget import PoolBudget
-from coldpress.flat import OS_PAGE
 from coldpress.roles import Allocator
+from coldpress.testing.cost import FEW, MANY, assert_flat
 from coldpress.testing.kit import Kit
+from coldpress.testing.memory import MIB, process_bytes
+from coldpress.testing.pool import PAGE, Pool
 from coldpress.testing.whole import WholePipelineTests
 
-PAGE = max(4096, OS_PAGE)
-MIB = 1 << 20
-
-
-def process_bytes() -> int:
-    """What the kernel says this process has in RAM."""
-    text = Path("/proc/self/smaps_rollup").read_text()
-    rss = next(line for line in text.splitlines() if line.startswith("Rss:"))
-    return int(rss.split()[1]) * 1024
-
-
-class Pool:
-    """An opened allocator, its budget, and a copy of all that is in it."""
-
-    def __init__(self, allocator: Allocator, limit: int) -> None:
-        self.allocator = allocator
-        self.budget = PoolBudget(limit)
-        self.others = 0  # bytes of the budget that are not the allocator's
-        self.stored: dict[int, bytes] = {}
-        self._numbers = count(1)
-        allocator.open(self.budget, PAGE)
-
-    def content(self, length: int) -> bytes:
-        """`length` bytes that nothing else in the pool holds, nor the same bytes shifted."""
-        return random.Random(next(self._numbers)).randbytes(length)
-
-    def alloc(self, length: int) -> int:
-        """Store a new object; its handle, or -1."""
-        data = self.content(length)
-        handle = self.allocator.alloc(data)
-        if handle != -1:
-            assert 0 <= handle < 2**32
-            assert handle not in self.stored, "one handle for two objects"
-            self.stored[handle] = data
-        return handle
-
-    def fill(self, lengths: Iterator[int]) -> None:
-        """Store objects until one is refused."""
-        while self.alloc(next(lengths)) != -1:
-            pass
-
-    def free(self, handle: int) -> None:
-        self.allocator.free(handle)
-        del self.stored[handle]
-
-    def free_all(self) -> None:
-        for handle in list(self.stored):
-            self.free(handle)
-
-    def compact(self) -> int:
-        before = self.allocator.pool_bytes
-        given = self.allocator.compact()
-        assert given == before - self.allocator.pool_bytes >= 0
-        return given
-
-    def check_counts(self) -> None:
-        assert self.allocator.objects == len(self.stored)
-        assert self.allocator.pool_bytes == self.budget.used - self.others
-        assert self.allocator.pool_bytes >= sum(map(len, self.stored.values()))
-        assert self.budget.used <= self.budget.limit
-        assert self.allocator.resident_bytes() <= self.allocator.pool_bytes
-
-    def check_contents(self) -> None:
-        for handle, data in self.stored.items():
-            assert self.allocator.read(handle, len(data)) == data, f"object {handle} changed"
-
-    def check(self) -> None:
-        self.check_counts()
-        self.check_contents()
+_SHORT = 20  # bytes of a small object
 
 
 class AllocatorContract(Kit):
@@ -292,6 +225,13 @@ class AllocatorContract(Kit):
         assert pool.compact() == 0
         pool.check()
 
+    def test_no_call_costs_more_in_a_pool_of_many(self) -> None:
+        few, many = (_Crowd(self.pool(1 << 30).allocator, size) for size in (FEW, MANY))
+        for name in ("read", "copy_into", "free", "alloc"):
+            assert_flat(name, getattr(few, name), getattr(many, name))
+        for one in (few, many):
+            one.allocator.close()
+
     def test_against_a_model(self) -> None:
         contract = self
 
@@ -304,6 +244,38 @@ class AllocatorContract(Kit):
 
 class AllocatorTests(WholePipelineTests, AllocatorContract):
     """Proves an allocator: subclass it as `TestYours` and set `plugin`."""
+
+
+class _Crowd:
+    """An allocator with so many small objects, and calls that it may be asked."""
+
+    def __init__(self, allocator: Allocator, size: int) -> None:
+        self.allocator = allocator
+        rng = random.Random(12)
+        self._objects = cycle([rng.randbytes(rng.randint(_SHORT, 100)) for _ in range(97)])
+        self._handles: deque[int] = deque()
+        self._out = memoryview(bytearray(PAGE))
+        for _ in range(size):
+            self.alloc()
+        self._handles = deque(rng.sample(self._handles, size))
+
+    def alloc(self) -> None:
+        handle = self.allocator.alloc(next(self._objects))
+        assert handle != -1
+        self._handles.append(handle)
+
+    def free(self) -> None:
+        self.allocator.free(self._handles.pop())
+
+    def read(self) -> None:
+        self.allocator.read(self._another(), _SHORT)
+
+    def copy_into(self) -> None:
+        self.allocator.copy_into(self._another(), _SHORT, self._out, 0)
+
+    def _another(self) -> int:
+        self._handles.rotate()
+        return self._handles[0]
 
 
 class AllocatorMachine(RuleBasedStateMachine):

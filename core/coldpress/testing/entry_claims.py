@@ -22,13 +22,12 @@ from hypothesis.stateful import (
 from coldpress.config.entries import claims_pages
 from coldpress.registry import Registry
 from coldpress.roles import EntryType, PoolEntryType
-from coldpress.testing.allocator import process_bytes
 from coldpress.testing.entry_bench import Bench, Held
 from coldpress.testing.kit import Kit, with_plugin
+from coldpress.testing.memory import MIB, process_bytes
 from coldpress.testing.pages import KINDS, PAGE, page
 from coldpress.testing.threads import run_threads
 
-MIB = 1 << 20
 _ORDERS = range(1, 5)
 _SLACK = 64 << 10  # bytes of Python objects that come and go by themselves
 

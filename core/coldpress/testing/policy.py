@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coldpress.roles import Policy
-from coldpress.testing.allocator import MIB, process_bytes
 from coldpress.testing.cost import FEW, MANY, assert_flat
 from coldpress.testing.kit import Kit
+from coldpress.testing.memory import MIB, process_bytes
 from coldpress.testing.whole import WholePipelineTests
 
 SLOTS = 16

@@ -8,8 +8,6 @@ read back from just the bytes that the packer asks for.
 from __future__ import annotations
 
 import random
-import sys
-import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -22,11 +20,11 @@ from hypothesis import strategies as st
 from coldpress.block import BlockError
 from coldpress.folio import MAX_ORDER
 from coldpress.recordblock import RecordBlock
-from coldpress.roles import DeviceObject, Packer, Victim, Zspage
+from coldpress.roles import BlockIdentity, DeviceObject, Packer, Victim, Zspage
 from coldpress.testing.cost import FEW, MANY, assert_flat
 from coldpress.testing.kit import Kit, built
 from coldpress.testing.packing import GARBAGE, Filling, Packing, Sealed
-from coldpress.testing.threads import run_threads
+from coldpress.testing.threads import THREADS, interleaved, run_threads
 from coldpress.testing.whole import WholePipelineTests
 
 PAGE = 4096
@@ -56,6 +54,17 @@ class PackerContract(Kit):
         """Blocks hold as many pages whatever the size of these is."""
         block = self.packer().block * page_size // PAGE
         return Packing(self.packer(block), page_size)
+
+    @pytest.mark.parametrize("page_size", [PAGE, 4 * PAGE])
+    def test_many_objects_come_back(self, page_size: int) -> None:
+        packing, rng = self.packing(page_size), random.Random(6)
+        for largest in (0.01, 0.1, 1.0):
+            victims = [
+                packing.victim(rng.uniform(0, largest), rng.choice([0, 0, 0, 1, 2, MAX_ORDER]))
+                for _ in range(60)
+            ]
+            written = [one for sealed in packing.pack(victims) for one in sealed.victims]
+            assert sorted(map(id, written)) == sorted(map(id, victims))
 
     @pytest.mark.parametrize("page_size", [PAGE, 4 * PAGE])
     def test_any_objects_come_back(self, page_size: int) -> None:
@@ -151,7 +160,7 @@ class PackerContract(Kit):
                 self.refused(packing, bytes(len(read)), sealed.wanted(placed))
                 packing.read_back(sealed, placed)
 
-    def test_another_object_s_bytes_are_refused(self) -> None:
+    def test_the_bytes_of_another_object_are_refused(self) -> None:
         packing = self.packing()
         first, second = (self.one_block(packing, [0.1, 0.3, 0.2]) for _ in range(2))
         for old, new in zip(first.packed.members, second.packed.members, strict=True):
@@ -166,7 +175,7 @@ class PackerContract(Kit):
                 wanted.length = length
                 self.refused(packing, read, wanted)
 
-    def test_another_slot_s_object_or_that_of_an_earlier_block_is_refused(self) -> None:
+    def test_an_object_of_another_slot_or_of_an_earlier_block_is_refused(self) -> None:
         packing = self.packing()
         if not packing.packer.keeps_compressed:
             pytest.skip("what it writes does not say whose it is")
@@ -230,37 +239,44 @@ class PackerContract(Kit):
 
     def test_threads_seal_and_read_at_the_same_time(self) -> None:
         packing = self.packing()
-        lock = threading.Lock()
+        blocks = [
+            [self.filled(packing, 0.02 * (thread + 4 * turn)) for turn in range(6)]
+            for thread in range(THREADS)
+        ]
         errors: list[BaseException] = []
 
         def work(number: int) -> None:
             try:
-                for turn in range(12):
-                    with lock:
-                        victims = [packing.victim(0.05 + 0.02 * (number + turn))]
-                        filling = Filling(packing.packer, victims[0].length)
-                        filling.add(victims[0], packing.held)
-                        while filling.block.has_room((victim := packing.victim(0.1)).length):
-                            filling.add(victim, packing.held)
-                        identity = packing.identity()
-                    packing.check(filling.seal(identity, packing.held))
+                for filling, identity in blocks[number]:
+                    with interleaved(number):
+                        sealed = filling.seal(identity, packing.held)
+                    packing.check(sealed)
+                    for placed in sealed.packed.members[:2]:
+                        with interleaved(number):
+                            packing.read_back(sealed, placed)
             except BaseException as error:
                 errors.append(error)
 
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        try:
-            run_threads(work)
-        finally:
-            sys.setswitchinterval(interval)
+        run_threads(work)
         if errors:
             raise errors[0]
 
     def test_an_object_costs_no_more_in_a_block_of_many(self) -> None:
-        few, many = (_crowded(self.packer(_LARGEST_BLOCK), size) for size in (FEW, MANY))
+        # The largest block has room for no more.
+        sizes = FEW // 8, MANY // 8
+        few, many = (_crowded(self.packer(_LARGEST_BLOCK), size) for size in sizes)
         if few is None or many is None:
             pytest.skip("a block has no room for as many")
         assert_flat("has_room and add", lambda: next(few), lambda: next(many))
+
+    def filled(self, packing: Packing, share: float) -> tuple[Filling, BlockIdentity]:
+        """A block with some objects of about this share of the longest, and its identity to be."""
+        victim = packing.victim(share)
+        filling = Filling(packing.packer, victim.length)
+        while filling.block.has_room(victim.length) and len(filling.victims) < 20:
+            filling.add(victim, packing.held)
+            victim = packing.victim(share)
+        return filling, packing.identity()
 
     def one_block(self, packing: Packing, shares: list[float]) -> Sealed:
         """The first block of objects of these shares of the longest."""

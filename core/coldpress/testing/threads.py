@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import faulthandler
 import random
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -16,7 +20,11 @@ from coldpress.folio import MAX_PAGES
 from coldpress.pipeline import Pipeline
 from coldpress.testing.pages import PAGE
 
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
+
 THREADS = 4
+_STOPS = 0.03  # of all lines: after these another thread runs
 _LINES = [b"%032x" % (n * 2654435761 % 2**64) for n in range(256)]
 
 
@@ -114,6 +122,27 @@ def stress(
     run_threads(work)
     faulthandler.cancel_dump_traceback_later()
     return report
+
+
+@contextmanager
+def interleaved(seed: int) -> Iterator[None]:
+    """Let other threads run in between the lines of what this thread calls here.
+
+    By itself the interpreter changes threads so seldom that a short call is always made whole.
+    """
+    rng = random.Random(seed)
+
+    def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        if rng.random() < _STOPS:
+            time.sleep(1e-6)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def run_threads(work: Callable[[int], None], count: int = THREADS) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,23 @@ from hypothesis import HealthCheck, settings
 
 import coldpress
 from coldpress.config import load_config
+from coldpress.config.document import mapping_document
+from coldpress.registry import default_registry
+from coldpress.testing.axes import ROLES, Axes
+from coldpress.testing.covering import Row, covering
+from coldpress.testing.shapes import described
 
-AXES = {
+BUILT_IN = {
     "compressor": ("lz4", "zstd", "brotli", "none"),
     "allocator": ("zsmalloc", "zbud"),
+    "policy": ("lru", "clock", "fifo", "sieve", "s3fifo"),
+    "packer": ("bounce", "zsmalloc", "zspage", "aligned", "page"),
     "device": ("memory", "file", "nvme"),
+    "entry_type": ("filled",),
 }
-# Every value, and the pairs that share code, without the whole product.
-SMOKE = (
-    ("lz4", "zsmalloc", "memory"),
-    ("zstd", "zsmalloc", "nvme"),
-    ("brotli", "zbud", "file"),
-    ("none", "zbud", "nvme"),
-    ("none", "zsmalloc", "file"),
-)
+# The three of which all pairs are tried; the others go along, each of theirs in some row. All pairs
+# of all roles are what `coldpress matrix` tries.
+PAIRED = ("compressor", "allocator", "device")
 
 # Started in the background by a shell, as `nohup` and some runners do it, Ctrl-C is ignored, and by
 # all that is started from here: the tests that send it would wait for ever.
@@ -40,24 +42,54 @@ settings.register_profile(
 settings.load_profile("coldpress")
 
 
-def combinations() -> list[tuple[str, str, str]]:
-    """What COLDPRESS_TEST_COMPRESSOR, _ALLOCATOR and _DEVICE (a name each) narrow it down to.
+def chosen_axes() -> Axes:
+    """What COLDPRESS_TEST_COMPRESSOR, _ALLOCATOR and so on (a name each) narrow the roles down to.
 
-    With none of them: all of them if COLDPRESS_TEST_MATRIX is `full`, else a smoke set.
+    COLDPRESS_TEST_SET gives options, "device.url=memory://x", with spaces between them.
     """
-    asked = {axis: os.environ.get(f"COLDPRESS_TEST_{axis.upper()}") for axis in AXES}
-    if not any(asked.values()) and os.environ.get("COLDPRESS_TEST_MATRIX") != "full":
-        return list(SMOKE)
-    for axis, name in asked.items():
-        if name and name not in AXES[axis]:
-            raise pytest.UsageError(f"no {axis} {name!r}; there are {', '.join(AXES[axis])}")
-    chosen = [(name,) if (name := asked[axis]) else AXES[axis] for axis in AXES]
-    return [(c, a, d) for c, a, d in product(*chosen)]
+    asked = {role: os.environ.get(f"COLDPRESS_TEST_{role.upper()}") for role in ROLES}
+    document = mapping_document({})
+    for text in os.environ.get("COLDPRESS_TEST_SET", "").split():
+        document.override(text)
+    try:
+        return Axes.of(
+            default_registry(),
+            {role: (name,) if (name := asked[role]) else BUILT_IN[role] for role in ROLES},
+            document.data,
+        )
+    except coldpress.PluginError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def combinations(axes: Axes) -> list[Row]:
+    """Every plugin in some row; if COLDPRESS_TEST_MATRIX is `full`, all pairs of those PAIRED."""
+    values = {role: list(plugins) for role, plugins in axes.values.items()}
+    longest = max(map(len, values.values()))
+    if os.environ.get("COLDPRESS_TEST_MATRIX") == "full":
+        paired = covering([values[role] for role in PAIRED]).rows
+    else:
+        paired = list(zip(*(cycle(values[role], longest) for role in PAIRED), strict=True))
+    count = max(longest, len(paired))
+    columns = {role: cycle(values[role], count) for role in ROLES}
+    # Not in step with the policies, or each would meet one packer only.
+    columns["packer"] = [
+        values["packer"][(n + n // longest) % len(values["packer"])] for n in range(count)
+    ]
+    columns |= {role: cycle([row[n] for row in paired], count) for n, role in enumerate(PAIRED)}
+    return list(zip(*(columns[role] for role in ROLES), strict=True))
+
+
+def cycle(values: list[str], count: int) -> list[str]:
+    """The values over and over, until there are so many."""
+    return [values[n % len(values)] for n in range(count)]
+
+
+AXES = chosen_axes()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "combination" in metafunc.fixturenames:
-        metafunc.parametrize("combination", combinations(), ids="-".join)
+        metafunc.parametrize("combination", combinations(AXES), ids="-".join)
 
 
 def require(available: bool, why: str) -> None:
@@ -70,24 +102,14 @@ def require(available: bool, why: str) -> None:
 
 
 @pytest.fixture
-def describe(combination: tuple[str, str, str], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def describe(combination: Row, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Makes the mapping that describes a small pipeline of this combination."""
-    compressor, allocator, device = combination
 
     def make(
         limit: str = "512KiB", size: str = "8MiB", slots: int = 4096, **tables: Any
     ) -> dict[str, Any]:
-        shape: dict[str, Any] = {
-            "slots": slots,
-            "compressor": {"use": compressor},
-            "allocator": {"use": allocator, "limit": limit},
-            "device": {"use": device, "size": size},
-        }
-        if device != "memory":
-            shape["device"]["path"] = str(tmp_path / "cold.img")
-        for name, table in tables.items():
-            shape[name] = {**shape.get(name, {}), **table}
-        return shape
+        small = {"slots": slots, "allocator": {"limit": limit}, "device": {"size": size}}
+        return described(described(small, **AXES.tables(combination, tmp_path)), **tables)
 
     return make
 

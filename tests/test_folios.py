@@ -62,7 +62,8 @@ def test_a_folio_is_one_object(pipeline: Pipeline, order: int) -> None:
     stats = pipeline.stats()
     assert stats.stored_pages == pages
     # What does not shrink at all may still be one object, but not one of more than half a block.
-    alone = pipeline.config.names["compressor"] == "none" and pages == 16
+    whole = pages * PAGE if pipeline.config.names["compressor"] == "none" else PAGE
+    alone = pipeline.config.packer.largest_folio(PAGE) < whole
     assert len(pipeline.config.policy) == (pages if alone else 1)
     assert_holds(pipeline, model, 4 * pages)
     whole = bytearray(pages * PAGE)

@@ -44,11 +44,15 @@ def test_what_was_stored_comes_back_from_ram_and_device(pipeline: Pipeline) -> N
     after = pipeline.stats()
     assert before.written_back_pages > MANY // 4
     assert after.refaults > MANY // 4
-    assert after.device_reads == after.refaults
+    assert (after.device_reads > after.refaults) == (after.cleaned_blocks > 0)
     assert after.stored_pages == MANY
     assert after.pool_bytes_peak <= after.pool_limit
-    assert after.writeback_decompressions == 0
-    assert after.live_bytes + after.dead_bytes == after.payload_bytes
+    compressed = pipeline.config.packer.keeps_compressed
+    assert after.writeback_decompressions == (0 if compressed else after.written_back_pages)
+    once = after.payload_bytes - after.cleaned_bytes  # without what the cleaner wrote again
+    # A zspage takes objects along that have a copy on the device already, and are no payload.
+    dead = 0 if pipeline.config.packer.whole_zspages else after.dead_bytes
+    assert after.live_bytes + dead == once
 
 
 def test_overwritten_and_invalidated_slots(pipeline: Pipeline) -> None:
@@ -187,19 +191,18 @@ def test_a_full_device_loses_nothing(start: Start) -> None:
         assert_holds(pipeline, model)
 
 
-def test_changed_bytes_are_named_never_returned(
-    start: Start, combination: tuple[str, str, str]
-) -> None:
+def test_changed_bytes_are_named_never_returned(start: Start) -> None:
     with start() as pipeline:
         model = fill(pipeline)
-        device = pipeline.config.device
-        for offset in range(3 << 12, 3 << 17, 4096):  # one byte of every page
-            if combination[2] == "memory":
+        pipeline.sync()  # nothing that is on its way shall overwrite the damage
+        device, length = pipeline.config.device, pipeline.config.packer.block
+        for offset in range(3 << 12, 3 << 18, 1000):  # a few of every page
+            if not hasattr(device, "path"):
                 buffer = bytearray(1)
                 device.read_into(offset, memoryview(buffer))
                 device.write(offset, bytes([buffer[0] ^ 4]))
             else:
-                image = Path(device.path)  # type: ignore[attr-defined]
+                image = Path(device.path)
                 with image.open("r+b") as file:
                     file.seek(offset)
                     byte = file.read(1)
@@ -212,8 +215,8 @@ def test_changed_bytes_are_named_never_returned(
             except CorruptBlock as error:
                 damaged += 1
                 assert error.slot == slot
-                block = 2 * PAGE + error.block * 65536
-                assert block <= error.offset < block + 65536
+                block = 2 * PAGE + error.block * length
+                assert block <= error.offset < block + length
                 assert str(error).startswith(f"slot {slot}: block {error.block}, device offset")
         assert damaged > 20
         assert pipeline.stats().stored_pages == MANY

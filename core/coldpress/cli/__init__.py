@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from coldpress import __version__
-from coldpress.cli import check, compare, loading, plugins, run, schema, test
+from coldpress.cli import check, compare, loading, matrix, plugins, run, schema, test
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
@@ -20,6 +20,7 @@ _COMMANDS = {
     "plugins": plugins,
     "schema": schema,
     "test": test,
+    "matrix": matrix,
 }
 
 _EPILOG = """\
@@ -29,6 +30,7 @@ examples:
   coldpress check pipeline.toml          is this pipeline file right, and what does it compose
   coldpress plugins                      the parts that a pipeline can be composed from
   coldpress test zstd                    does this part keep its role's promises
+  coldpress matrix                       do all the parts work with each other
 
 environment:
   COLDPRESS_PLUGINS=NAME,...   load only these distributions or entry points, and the built-ins

@@ -21,6 +21,15 @@ slots = st.integers(0, SLOTS - 1)
 kinds = st.sampled_from(KINDS)
 orders = st.integers(1, 4)
 
+TINY: dict[str, Any] = {
+    "slots": SLOTS,
+    "compressor": {"use": "lz4"},
+    "allocator": {"use": "zsmalloc", "limit": "96KiB"},
+    "packer": {"block": "16KiB"},
+    "device": {"use": "memory", "size": "4MiB"},
+}
+"""The machine's pipeline, as a pipeline file would describe it."""
+
 
 class PipelineMachine(RuleBasedStateMachine):
     """The pool holds about a quarter of the pages, so that every path is taken all the time."""
@@ -39,17 +48,10 @@ class PipelineMachine(RuleBasedStateMachine):
 
     @initialize(promote=st.sampled_from(["never", "first", "second"]), readahead=st.booleans())
     def begin(self, promote: str, readahead: bool) -> None:
-        shape: dict[str, Any] = {
-            "slots": SLOTS,
-            "compressor": {"use": "lz4"},
-            "allocator": {"use": "zsmalloc", "limit": "96KiB"},
-            "packer": {"block": "16KiB"},
-            "device": {"use": "memory", "size": "4MiB"},
-            "writeback": {"promote": promote, "readahead": readahead and promote != "never"},
-        }
-        shape = described(shape, **self.tables())
+        writeback = {"promote": promote, "readahead": readahead and promote != "never"}
+        shape = described(described(TINY, writeback=writeback), **self.tables())
         if shape["allocator"]["use"] == "zsmalloc":
-            shape["allocator"].setdefault("chain", 4)
+            shape = described(shape, allocator={"chain": 4, **shape["allocator"]})
         self.pipeline = Pipeline(
             load_config(shape, registry=self.registry), synchronous=self.synchronous
         )

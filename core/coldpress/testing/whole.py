@@ -17,6 +17,16 @@ from coldpress.testing.machine import PipelineMachine
 from coldpress.testing.shapes import described
 from coldpress.testing.threads import stress
 
+SMALL: dict[str, Any] = {
+    "slots": 2048,
+    "compressor": {"use": "lz4"},
+    "allocator": {"limit": "1MiB"},
+    "packer": {"block": "16KiB"},
+    "device": {"use": "memory", "size": "64MiB"},  # a packer may put each page in a block
+    "writeback": {"promote": "first"},
+}
+"""The pipeline of the threads, as a pipeline file would describe it."""
+
 
 class WholePipelineTests(Kit):
     """Random histories on a small pipeline against a dict, and threads on a larger one."""
@@ -47,22 +57,14 @@ class WholePipelineTests(Kit):
         run_state_machine_as_test(Machine, settings=self.settings())
 
     def test_threads_on_a_whole_pipeline_lose_nothing(self) -> None:
-        slots = 2048
         threads = threading.active_count()
         with tempfile.TemporaryDirectory(prefix="coldpress-kit-") as folder:
-            base = {
-                "slots": slots,
-                "compressor": {"use": "lz4"},
-                "allocator": {"limit": "1MiB"},
-                "packer": {"block": "16KiB"},
-                "device": {"use": "memory", "size": "16MiB"},
-                "writeback": {"promote": "first"},
-            }
-            shape = described(base, **self.tables(Path(folder)))
+            shape = described(SMALL, **self.tables(Path(folder)))
             with Pipeline(load_config(shape, registry=self.registry())) as pipeline:
-                report = stress(pipeline, slots, self.seconds, folios=0.02)
+                report = stress(pipeline, SMALL["slots"], self.seconds, folios=0.02)
                 stats = pipeline.stats()
-        assert not report.errors
-        assert not report.wrong
+        if report.errors:
+            raise report.errors[0]
+        assert not report.wrong, report.wrong[0]
         assert stats.pool_bytes_peak <= stats.pool_limit
         assert threading.active_count() == threads, "threads were left behind"

@@ -196,6 +196,14 @@ def test_a_plugin_s_capabilities_are_its_role_s_class_variables(capsys: Out) -> 
     )
 
 
+def test_a_capability_that_a_kind_declares_again_is_told_once(capsys: Out) -> None:
+    assert main(["plugins", "entry_type", "--json"]) == 0
+    for plugin in json.loads(capsys.readouterr().out):
+        names = [one["name"] for one in plugin["capabilities"]]
+        assert len(names) == len(set(names)), plugin["name"]
+        assert all(one["help"] for one in plugin["capabilities"])
+
+
 def test_a_capability_that_json_has_no_word_for_is_a_text(capsys: Out) -> None:
     odd = fake_plugins.concrete(coldpress.EntryType, "strange")
     odd.counts_as = {1, 2}

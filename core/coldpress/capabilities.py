@@ -27,15 +27,20 @@ class Capability:
 
 
 def capabilities(component: type[Component]) -> list[Capability]:
-    """The capabilities that the component's role, and its kind within the role, ask for."""
+    """The capabilities that the component's role, and its kind within the role, ask for.
+
+    Each once, with the role's meaning, though a kind may declare it again for another default.
+    """
     hints = get_type_hints(component)
+    meanings: dict[str, str] = {}
+    for cls in reversed(component.__mro__):
+        if cls in vars(roles).values() and cls is not Component:
+            for name in inspect.get_annotations(cls):
+                if get_origin(hints[name]) is ClassVar and not name.startswith("_"):
+                    meanings.setdefault(name, _meanings(cls).get(name, ""))
     return [
-        Capability(name, _plain(getattr(component, name)), meanings.get(name, ""))
-        for cls in reversed(component.__mro__)
-        if cls in vars(roles).values() and cls is not Component
-        for meanings in [_meanings(cls)]
-        for name in inspect.get_annotations(cls)
-        if get_origin(hints[name]) is ClassVar and not name.startswith("_")
+        Capability(name, _plain(getattr(component, name)), meaning)
+        for name, meaning in meanings.items()
     ]
 
 

@@ -136,6 +136,7 @@ class PoolEntryType(EntryType):
     """
 
     in_allocator: ClassVar[bool] = True
+    """They do, unless the type says otherwise."""
 
     @property
     @abc.abstractmethod

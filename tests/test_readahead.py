@@ -141,8 +141,8 @@ def test_a_damaged_header_costs_the_readahead_alone() -> None:
     with filled() as pipeline:
         entries, device = pipeline._entries, pipeline.config.device
         offset, _ = entries.device_type.locate(entries.table.get(0) >> 5)
-        space = pipeline._store.space
-        device.write(space.offset_of(space.block_of(offset)) + 8, b"\xff\xff\xff\xff")
+        space = pipeline._store.space.members[0].space
+        device.write(space.start_of(offset) + 8, b"\xff\xff\xff\xff")
         assert pipeline.load(0) == page("text", 0, 0)
         assert pipeline.stats().readahead_pages == 0
 

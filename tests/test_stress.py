@@ -86,14 +86,14 @@ def reuses_a_handle_in_flight(pipeline: Pipeline) -> None:
 
 
 def frees_a_block_with_live_objects(pipeline: Pipeline) -> None:
-    space = pipeline._store.space
+    space = pipeline._store.space.members[0].space
     release, calls = space.release, iter(range(10**9))
 
-    def twice(offset: int, length: int) -> None:
-        block = space.block_of(offset)
-        release(offset, length)
-        if next(calls) % 50 == 0 and space.live(block):
-            space._push(block)
+    def twice(offset: int, length: int) -> bool:
+        freed = release(offset, length)
+        if next(calls) % 50 == 0 and space.live(offset):
+            space._push(space.number(offset))
+        return freed
 
     space.release = twice  # type: ignore[method-assign]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coldpress.budget import PoolBudget
 from coldpress.component import Buffer, Component, option
+from coldpress.devices import DeviceStatus
 from coldpress.errors import (
     ColdpressError,
     CompressorError,
@@ -64,6 +65,7 @@ __all__ = [
     "DeviceEntryType",
     "DeviceError",
     "DeviceFull",
+    "DeviceStatus",
     "DeviceUnusable",
     "EntryContext",
     "EntryType",

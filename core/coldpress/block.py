@@ -186,6 +186,7 @@ def extract_object(data: memoryview, wanted: DeviceObject) -> None:
     record = read_object(data, wanted.slot, wanted.length, wanted.stamp)
     wanted.codec = record.codec
     wanted.order = record.order
+    wanted.sequence = record.sequence
     wanted.data = bytes(data[RECORD_BYTES : RECORD_BYTES + wanted.length])
 
 

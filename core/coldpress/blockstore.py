@@ -1,4 +1,4 @@
-"""The device as the pipeline uses it: blocks out, objects back."""
+"""The devices as the pipeline uses them: blocks out, objects back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ import attrs
 
 from coldpress.block import BlockError, read_header
 from coldpress.checksum import crc32
+from coldpress.devicespace import DeviceSpace
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
-from coldpress.layout import RESERVE_BLOCKS, SUPERBLOCK_MAGIC, SUPERBLOCKS
+from coldpress.layout import RESERVE_BLOCKS, SUPERBLOCK_MAGIC
+from coldpress.opendevice import OpenDevice
 from coldpress.roles.device import Device
 from coldpress.roles.packer import BlockIdentity, DeviceObject, PackedBlock, Packer
-from coldpress.space import BlockSpace
 
 _SUPERBLOCK = struct.Struct("<8sIII16sQ")
 _CRC = struct.Struct("<I")
 _VERSION = 1
 _COUNTER_BITS = 44  # of a record's sequence; the epoch is above them
+
+TRIES = 3
+"""Writes that may fail, each to another block, before what needs them is refused."""
 
 
 @attrs.define
@@ -38,22 +42,21 @@ class DeviceCounters:
 
 
 class BlockStore:
-    """Places blocks on the device, reads single objects back and checks every byte of them.
+    """Places blocks on the devices, reads single objects back and checks every byte of them.
 
     Attributes: `space`, `counters`, `last_error` (the latest failed write, or None);
     `largest_folio`, the most bytes of a folio's object for the packer.
 
-    Notes: `read` is called by any number of threads without a lock; all else under the
+    Notes: `read` and `start` are called by any number of threads without a lock; all else under the
     pipeline's lock.
     """
 
-    def __init__(self, device: Device, packer: Packer, page_size: int) -> None:
-        self.device = device
+    def __init__(
+        self, device: Device, packer: Packer, page_size: int, lock: threading.Lock
+    ) -> None:
         self.packer = packer
         self.largest_folio = packer.largest_folio(page_size)
-        self.space = BlockSpace(
-            SUPERBLOCKS * page_size, device.size, packer.block, page_size, RESERVE_BLOCKS
-        )
+        self.space = DeviceSpace(packer.block, page_size, RESERVE_BLOCKS, lock)
         self.counters = DeviceCounters()
         self.last_error: DeviceError | None = None
         self._page_size = page_size
@@ -63,18 +66,22 @@ class BlockStore:
         self._record_sequence = 0
         self._freed_at_discard = 0
         self._scratch = threading.local()
+        self.start(device)
+        self.space.join(device, device.size)
+
+    def start(self, device: Device) -> None:
+        """Open a device and make it this pipeline's own. Raises `DeviceError`, and it is closed."""
         try:
             device.open()
         except DeviceError as error:
             raise DeviceUnusable(str(error)) from error
         try:
-            self._alignment = device.alignment
-            if page_size % self._alignment:
+            if self._page_size % device.alignment:
                 raise DeviceUnusable(
-                    f"the device needs I/O aligned to {self._alignment} bytes, "
-                    f"pages have {page_size}"
+                    f"the device needs I/O aligned to {device.alignment} bytes, "
+                    f"pages have {self._page_size}"
                 )
-            self._write_superblock(packer.block)
+            self._write_superblock(device)
         except BaseException:
             with contextlib.suppress(DeviceError):  # the first error says what is wrong
                 device.close()
@@ -91,19 +98,34 @@ class BlockStore:
         return BlockIdentity(self._uuid, self._epoch, self._sequence)
 
     def has_room(self) -> bool:
-        """Whether a block is free; if not, `last_error` says so."""
-        if self.space.free:
+        """Whether a block is free; if not, `last_error` says so.
+
+        When no more is free, drains are given up: what is stored must find its room.
+        """
+        space = self.space
+        if space.free:
             return True
-        used = self.space.in_use
+        space.end_drains()
+        if space.free:
+            return True
+        are, their = ("devices are", "their") if len(space.members) > 1 else ("device is", "its")
         self.last_error = DeviceError(
-            f"the device is full: {used} of its {self.space.count} blocks are in use and "
-            f"{RESERVE_BLOCKS} are kept for the cleaner; a larger [device] size is needed"
+            f"the {are} full: {space.in_use} of {their} {space.count} blocks are in use and "
+            f"{RESERVE_BLOCKS} are kept for the cleaner; a larger [device] size or "
+            "another device is needed"
         )
         return False
 
     def put(self, block: int, packed: PackedBlock) -> None:
-        """Write a block, acquired from `space`, in one I/O. Raises `DeviceError`."""
-        self.device.write(self.space.offset_of(block), packed.data)
+        """Write the block at this offset, acquired from `space`, in one I/O.
+
+        Without the lock: the device is there for as long as one of its blocks is being written.
+        Raises `DeviceError`.
+        """
+        home = self.space.find(block)
+        if home is None:
+            raise DeviceError(f"no device has the offset {block}")
+        home.write(block, packed.data)
 
     def written(self, block: int, packed: PackedBlock, identity: BlockIdentity) -> None:
         """`put` has ended well: everything in the block is live."""
@@ -123,8 +145,13 @@ class BlockStore:
 
     def reference(self, slot: int, offset: int, length: int) -> DeviceObject:
         """What `read` needs to read this object, and to know if its block is reused meanwhile."""
-        space = self.space
-        return DeviceObject(slot, offset, length, space.stamp(offset), space.check(offset))
+        home = self.space.find(offset)
+        if home is None:
+            raise ValueError(f"no device has the offset {offset}")
+        space = home.space
+        return DeviceObject(
+            slot, offset, length, space.stamp(offset), space.check(offset), home=home
+        )
 
     def read(self, wanted: DeviceObject) -> None:
         """Read the object, in one I/O of just its sectors, and fill in what is missing.
@@ -133,20 +160,22 @@ class BlockStore:
         `wanted.others`. Raises `DeviceError` if the read fails and `BlockError` if the bytes are
         not those that were written; that may mean that the block was reused meanwhile.
         """
+        # The device as it was when the object was looked up: by now, another may have its offsets.
+        home = _home(wanted)
         if wanted.pages:
-            start = self.space.offset_of(self.space.block_of(wanted.offset))
+            start = home.space.start_of(wanted.offset)
             end = start + wanted.pages * self._page_size
         else:
-            align = self._alignment
+            align = home.alignment
             start = wanted.offset - wanted.offset % align
             end = wanted.offset + self.packer.extent(wanted.length)
             end += -end % align
         buffer = self._buffer(end - start)
         try:
-            self.device.read_into(start, buffer)
+            home.read_into(start, buffer)
         except DeviceError as error:
-            block = self.space.block_of(wanted.offset)
-            raise DeviceError(f"slot {wanted.slot}: block {block}: {error}") from error
+            where = home.block_at(wanted.offset)
+            raise DeviceError(f"slot {wanted.slot}: {where}: {error}") from error
         wanted.read_bytes = end - start
         self.packer.extract(buffer[wanted.offset - start :], wanted)
         if wanted.pages:
@@ -167,24 +196,32 @@ class BlockStore:
             offset = start + record.place
             if offset == wanted.offset:
                 continue
-            other = DeviceObject(record.slot, offset, record.length, wanted.stamp, wanted.check)
+            other = DeviceObject(
+                record.slot, offset, record.length, wanted.stamp, wanted.check, home=wanted.home
+            )
             with contextlib.suppress(BlockError):
                 self.packer.extract(block[record.place :], other)
                 yield other
 
     def age(self, block: int) -> int:
-        """How many blocks were written since this one."""
-        stamp = self.space.stamp(self.space.offset_of(block))
-        return (self._sequence - stamp) & 0xFFFFFFFF
+        """How many blocks were written since the one at this offset."""
+        return (self._sequence - self.space.stamp(block)) & 0xFFFFFFFF
 
     def is_current(self, wanted: DeviceObject) -> bool:
         """Whether the block is still the one that `reference` saw."""
         return self.space.stamp(wanted.offset) == wanted.stamp
 
+    def pages_of(self, wanted: DeviceObject) -> int:
+        """How many pages were written of the object's block."""
+        return _home(wanted).space.pages_of(wanted.offset)
+
     def corrupt(self, wanted: DeviceObject, why: BlockError) -> CorruptBlock:
         """The error for an object whose bytes are damaged."""
-        block = self.space.block_of(wanted.offset)
-        return CorruptBlock(wanted.slot, block, wanted.offset, str(why))
+        home = _home(wanted)
+        block = home.space.number(wanted.offset)
+        return CorruptBlock(
+            wanted.slot, block, wanted.offset - home.base, str(why), device=home.number
+        )
 
     def count_read(self, done: DeviceObject) -> None:
         """Count a read that `read` did."""
@@ -192,16 +229,21 @@ class BlockStore:
         self.counters.read_bytes += done.read_bytes
 
     def flush(self) -> None:
-        """Make durable what was written, and tell the device which blocks are free again."""
-        self.device.flush()
+        """Make durable what was written, and tell the devices which blocks are free again."""
+        members = self.space.members
+        for one in members:
+            one.device.flush()
         if self.space.freed != self._freed_at_discard:
             self._freed_at_discard = self.space.freed
-            for offset, length in self.space.take_discards():
-                self.device.discard(offset, length)
+            for one in members:
+                one.discard()
 
     def close(self) -> None:
-        """Release the device."""
-        self.device.close()
+        """Release all devices, and wake who waits for one. Raises the first `DeviceError`."""
+        self.space.quiet.notify_all()
+        with contextlib.ExitStack() as closing:
+            for one in reversed(self.space.members):
+                closing.callback(one.device.close)
 
     def _buffer(self, size: int) -> memoryview:
         # One per thread, aligned because it is a mapping of its own; a larger one replaces it.
@@ -210,11 +252,25 @@ class BlockStore:
             buffer = self._scratch.buffer = memoryview(reserve(size + -size % (32 << 10)))
         return buffer[:size]
 
-    def _write_superblock(self, block: int) -> None:
+    def _write_superblock(self, device: Device) -> None:
         # The device's owner is told by these bytes: `file` and `nvme` refuse to overwrite others'.
         page = memoryview(reserve(self._page_size))
         _SUPERBLOCK.pack_into(
-            page, 0, SUPERBLOCK_MAGIC, _VERSION, self._page_size, block, self._uuid, self._epoch
+            page,
+            0,
+            SUPERBLOCK_MAGIC,
+            _VERSION,
+            self._page_size,
+            self.space.block,
+            self._uuid,
+            self._epoch,
         )
         _CRC.pack_into(page, _SUPERBLOCK.size, crc32(page[: _SUPERBLOCK.size]))
-        self.device.write(0, page)
+        device.write(0, page)
+
+
+def _home(wanted: DeviceObject) -> OpenDevice:
+    """The device of an object that `reference` gave."""
+    if wanted.home is None:
+        raise ValueError("the object was not looked up on a device")
+    return wanted.home

@@ -63,7 +63,7 @@ class DeviceError(ColdpressError):
 
 
 class DeviceFull(DeviceError):
-    """The medium under the device has no space left for a write (ENOSPC, EDQUOT)."""
+    """No space is left: on the medium under a device (ENOSPC, EDQUOT), or beside a drained one."""
 
 
 class DeviceUnusable(DeviceError):
@@ -77,11 +77,14 @@ class CorruptBlock(ColdpressError):
         slot: the slot that was asked for.
         block: the number of the block that its object is in.
         offset: bytes from the device's start to the object.
+        device: the number of the device.
     """
 
-    def __init__(self, slot: int, block: int, offset: int, why: str) -> None:
-        super().__init__(f"slot {slot}: block {block}, device offset {offset}: {why}")
+    def __init__(self, slot: int, block: int, offset: int, why: str, *, device: int = 0) -> None:
+        where = named_block(device, block)
+        super().__init__(f"slot {slot}: {where}, device offset {offset}: {why}")
         self.slot = slot
+        self.device = device
         self.block = block
         self.offset = offset
 
@@ -119,3 +122,8 @@ class ConfigError(ColdpressError, ValueError):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def named_block(device: int, block: int) -> str:
+    """A block as messages name it: most pipelines have device 0 alone, so that is left out."""
+    return f"block {block} of device {device}" if device else f"block {block}"

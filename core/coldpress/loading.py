@@ -32,7 +32,8 @@ class Loads:
 
     Attributes: `refaults`, pages that the device served.
 
-    Notes: thread-safe. `reads` is how many reads of one `many` may be in flight.
+    Notes: thread-safe. `several`: more than one read of a `many` may be in flight, as many as the
+    devices gain by.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class Loads:
         promotion: Promotion,
         backpressure: Inline | Background,
         page_size: int,
-        reads: int,
+        *,
+        several: bool,
     ) -> None:
         self.refaults = 0
         self._gate = gate
@@ -52,10 +54,11 @@ class Loads:
         self._promotion = promotion
         self._backpressure = backpressure
         self._page_size = page_size
-        self._reads = reads
+        self._several = several
         # What readahead brings along must be looked up after it has come.
         self._window = 1 if promotion.readahead else _WINDOW
         self._readers: ThreadPoolExecutor | None = None
+        self._width = 0  # threads that they are
         self._starting = threading.Lock()
 
     def page(self, slot: int) -> bytes:
@@ -143,11 +146,14 @@ class Loads:
 
     def _read_ahead_of_use(self, far: Sequence[_Found]) -> Iterator[bytes | Exception]:
         """The contents of objects on the device, in order, or why they can not be had."""
-        if len(far) < 2 or self._reads < 2:
+        if len(far) < 2 or not self._several:
+            return map(self._read, far)
+        reads = self._store.space.queue_depth
+        if reads < 2:
             return map(self._read, far)
         # Each thread gets a few at a time: a wake-up costs as much as a read.
-        share = -(-len(far) // self._reads)
-        work = [self._submit(far[at : at + share]) for at in range(0, len(far), share)]
+        share = -(-len(far) // reads)
+        work = [self._submit(far[at : at + share], reads) for at in range(0, len(far), share)]
         return (pages for part in work for pages in part.result())
 
     def _read(self, found: _Found) -> bytes | Exception:
@@ -173,7 +179,7 @@ class Loads:
     ) -> bytes | None:
         """All the object's pages; None if it changed while it was read: look it up again."""
         if self._promotion.readahead and self._promotion.is_due(word):
-            token.pages = self._store.space.pages_of(token.offset)
+            token.pages = self._store.pages_of(token)
         try:
             pages: bytes = one.decode(token)
         except BlockError as error:
@@ -181,20 +187,22 @@ class Loads:
                 self._store.count_read(token)
                 # The block may have been freed and written again between the look at the word and
                 # the read. Only bytes that the present word points at can be damaged.
-                if self._entries.table.get(slot) == word and self._store.is_current(token):
+                if self._is_same(slot, word, token):
                     raise self._store.corrupt(token, error) from error
             return None
         except DeviceError:
-            if self._gate.closed:
-                raise PipelineClosed("the pipeline was closed during a load") from None
-            raise
+            with self._gate.lock:
+                if self._gate.closed:
+                    raise PipelineClosed("the pipeline was closed during a load") from None
+                # The object may be elsewhere by now, and the device drained and closed.
+                if self._is_same(slot, word, token):
+                    raise
+            return None
         commit = self._promotion.prepare(word, token, pages)
         with self._gate.lock:
             self._store.count_read(token)
             self.refaults += count
-            # The word alone may have come back: the slot stored anew, at the same place of a block
-            # that was written again meanwhile.
-            same = self._entries.table.get(slot) == word and self._store.is_current(token)
+            same = self._is_same(slot, word, token)
             # A promotion never waits for room, nor takes it from a store that does.
             if same and self._may_promote() and self._promotion.consider(slot, word, commit):
                 self._backpressure.promoted()
@@ -204,6 +212,12 @@ class Loads:
                 pass
             self._touch(slot)
         return pages
+
+    def _is_same(self, slot: int, word: int, token: DeviceObject) -> bool:
+        """Whether the slot's object is still where it was when it was looked up."""
+        # The word alone may have come back: the slot stored anew, at the same place of a block that
+        # was written again meanwhile.
+        return self._entries.table.get(slot) == word and self._store.is_current(token)
 
     def _touch(self, slot: int) -> None:
         """The page that was asked for is warmer than those that came along."""
@@ -228,9 +242,13 @@ class Loads:
             self._backpressure.promoted()
         return True
 
-    def _submit(self, part: Sequence[_Found]) -> Future[list[bytes | Exception]]:
+    def _submit(self, part: Sequence[_Found], reads: int) -> Future[list[bytes | Exception]]:
         with self._starting:
             self._gate.check()  # `close` shuts down what was started before it
+            if self._readers is not None and self._width < reads:  # a device was added
+                self._readers.shutdown()
+                self._readers = None
             if self._readers is None:
-                self._readers = ThreadPoolExecutor(self._reads, "coldpress-read")
+                self._readers = ThreadPoolExecutor(reads, "coldpress-read")
+                self._width = reads
             return self._readers.submit(lambda: list(map(self._read, part)))

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from operator import index
 from types import TracebackType
 from typing import Any
@@ -20,12 +21,15 @@ from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
 from coldpress.component import Buffer
 from coldpress.config import PipelineConfig, load_config
+from coldpress.devices import Devices, DeviceStatus
+from coldpress.drain import Drain
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError, PageLength, PoolFull, SlotRange
 from coldpress.folio import folio_pages
 from coldpress.live import Live
 from coldpress.loading import Loads
 from coldpress.locks import Gate, released
+from coldpress.moving import Mover
 from coldpress.pools import Pools, first_pool, open_allocator
 from coldpress.promotion import Promotion
 from coldpress.roles.entry_type import EntryContext
@@ -76,7 +80,7 @@ class Pipeline:
         )
         open_allocator(config.allocator, self._budget, config.page_size)
         config.policy.open(config.slots)
-        self._store = BlockStore(config.device, config.packer, config.page_size)
+        self._store = BlockStore(config.device, config.packer, config.page_size, self._gate.lock)
         try:
             self._compose(config, synchronous, around_writeback)
         except BaseException:
@@ -104,7 +108,15 @@ class Pipeline:
         self._entries = entries
         self._codecs = codecs
         self._pools = Pools(entries, first_pool(config.allocator, entries, claimers))
-        self._cleaner = Cleaner(entries, store, config.page_size, gate.lock)
+        mover = Mover(entries, store, config.page_size, gate.lock)
+        self._cleaner = Cleaner(store, mover, gate.lock)
+        self._devices = Devices(
+            gate,
+            store,
+            config,
+            entries.device_type.largest_device,
+            partial(Drain, gate, entries, store, mover, self._cleaner),
+        )
         self._writeback = Writeback(
             entries,
             store,
@@ -141,7 +153,7 @@ class Pipeline:
             self._promotion,
             self._backpressure,
             config.page_size,
-            1 if synchronous else config.device.queue_depth,
+            several=not synchronous,
         )
 
     # -- pages in ---------------------------------------------------------------------------
@@ -276,6 +288,43 @@ class Pipeline:
         """
         with self._sync_lock:
             self.config = self._live.change(self.config, changes)
+
+    # -- the devices ------------------------------------------------------------------------
+
+    def add_device(self, device: Mapping[str, Any]) -> int:
+        """Give the running pipeline one more device; its number.
+
+        `device` is what the table [device] of a pipeline file has: `{"use": "nvme", "path":
+        "/dev/nvme0n1p3", "size": "16GiB"}`. Blocks are written to the device of which the smallest
+        share is in use, so first of all to the new one. What lies elsewhere stays there: to replace
+        a device, add another and drain the old one.
+
+        Raises `ConfigError` with all that is wrong, `DeviceUnusable` if it can not be opened,
+        `PipelineClosed`; nothing has changed then.
+        """
+        return self._devices.add(device)
+
+    def drain_device(self, number: int) -> int:
+        """Move all that is on a device to the others, and close it; how many bytes were moved.
+
+        Loads and stores go on meanwhile, but nothing new is written to it. Objects are moved as
+        they lie there, still compressed, also those that have a copy in RAM; what is left of blocks
+        that are mostly dead is packed together. Slots are not looked at, unless a packer keeps no
+        records, as `page`, or records are damaged: then all are.
+
+        If it raises, the device is used as before, with what is still on it: `ConfigError`, there
+        is no such device, it is being drained, or no other is open; `DeviceFull`, the others have
+        no room for all of it; `DeviceError`, something on it can not be read, slots and blocks in
+        the message, or nothing can be written elsewhere; `PipelineClosed`. Only when the empty
+        device could not be closed properly is it out of use all the same.
+        """
+        return self._devices.drain(number)
+
+    def devices(self) -> list[DeviceStatus]:
+        """The devices there are now, by their numbers. Raises `PipelineClosed`."""
+        return self._devices.list()
+
+    # -- the whole --------------------------------------------------------------------------
 
     def stats(self) -> Stats:
         """The counters, all of one moment."""

@@ -212,6 +212,18 @@ class Words:
         stop = min(slot + (1 << order), self.table.slots)  # a record on the device is not trusted
         return [one for one in range(slot, stop) if self.refers(one, place)]
 
+    def within(self, slots: range, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+        """The slots whose object, or its clean copy, lies in this range of the devices.
+
+        Each with the object's offset and length.
+        """
+        for slot, word in zip(slots, self.table.words[slots.start : slots.stop], strict=True):
+            place = word >> PAYLOAD_AT if word & TAG_MASK == self.device_tag else self._clean[slot]
+            if place:
+                offset, length = self.device_type.locate(place)
+                if low <= offset < high:
+                    yield slot, offset, length
+
     def is_staged(self, victim: Victim) -> bool:
         """Whether the object is on its way and has not changed."""
         return self._staged.get((victim.slot, victim.word)) is victim

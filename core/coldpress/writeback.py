@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import attrs
 
-from coldpress.blockstore import BlockStore
+from coldpress.blockstore import TRIES, BlockStore
 from coldpress.budget import PoolBudget
 from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
@@ -28,7 +28,6 @@ from coldpress.roles.allocator import Zspage
 from coldpress.roles.packer import OpenBlock, Victim
 from coldpress.staging import Staging
 
-_TRIES = 3  # writes that may fail, each to another block, before a store is refused
 _LOW = 3  # free blocks; below that the cleaner is due
 
 Around = Callable[[], AbstractContextManager[object]]
@@ -151,7 +150,7 @@ class Writeback:
         with self._around():
             target = min(before - 1, self.accept)
             failures = 0
-            while self._budget.pressure > target and failures < _TRIES:
+            while self._budget.pressure > target and failures < TRIES:
                 block = self.next_block(target)
                 if block is None:
                     break
@@ -246,8 +245,8 @@ class Writeback:
             self.counters.lost_races += len(block.victims)
             return True
         self._clean_if_due(unlocked)
-        number = self._store.space.acquire() if self._store.has_room() else -1
-        if number < 0:
+        start = self._store.space.acquire() if self._store.has_room() else -1
+        if start < 0:
             self._undo(block, restore=not keep)
             return False
         identity = self._store.next_identity()
@@ -257,10 +256,10 @@ class Writeback:
         try:
             with released(self._lock, unlocked):
                 packed = block.seal(identity, objects)
-                self._store.put(number, packed)
+                self._store.put(start, packed)
         except BaseException as error:
             failure = error if isinstance(error, DeviceError) else None
-            self._store.failed(number, failure or DeviceError(f"sealing a block: {error}"))
+            self._store.failed(start, failure or DeviceError(f"sealing a block: {error}"))
             self._undo(block, restore=not keep)
             if failure:
                 return False
@@ -268,8 +267,7 @@ class Writeback:
         finally:
             self.leaving -= length
             self.counters.decompressions += objects.decodes
-        self._store.written(number, packed, identity)
-        start = self._store.space.offset_of(number)
+        self._store.written(start, packed, identity)
         for placed in packed.members:
             if keep:
                 self._entries.synced(placed, start)

@@ -28,7 +28,8 @@ class Device(Component):
 
     Notes:
         Thread-safe: any number of threads read and write different ranges at once. A read or a
-        write is complete when the call returns, however often the system call was short.
+        write is complete when the call returns, however often the system call was short. `close`
+        may come while others read: they end well, or raise `DeviceError`.
         What was written may be lost until `flush` returned. Errors are `DeviceError`, with the
         device, the operation and the offset; a write without space left is `DeviceFull`. A range
         that the device does not have or that is not aligned, the caller's mistake, is a

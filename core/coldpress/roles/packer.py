@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import attrs
 
 from coldpress.component import Component, option
 from coldpress.roles.allocator import Zspage
 from coldpress.units import Size, format_size
+
+if TYPE_CHECKING:
+    from coldpress.opendevice import OpenDevice
 
 
 @attrs.define(eq=False)  # not frozen: one is made for each object, and that would cost thrice
@@ -84,11 +87,11 @@ class PackedBlock:
 class DeviceObject:
     """An object on the device: where it is, and after `Packer.extract` what it is.
 
-    `extract` fills in `codec`, `order` and `data`.
+    `extract` fills in `codec`, `order` and `data`, and from records `sequence`.
 
     Attributes:
         slot: one of its folio's.
-        offset: bytes from the device's start to the object's place.
+        offset: the object's place in the one range of offsets that all devices have.
         length: bytes of the object there.
         stamp: the low 32 bits of the block's sequence, as the block stood when the object was
             looked up.
@@ -99,6 +102,8 @@ class DeviceObject:
         read_bytes: how many bytes were read from the device for it.
         pages: not 0: the whole block is read, which has so many pages.
         others: with `pages`, the other objects that are in the block.
+        home: the device on which the object was looked up.
+        sequence: its age, as its record has it; 0 without records.
     """
 
     slot: int
@@ -112,6 +117,8 @@ class DeviceObject:
     read_bytes: int = 0
     pages: int = 0
     others: list[DeviceObject] = attrs.field(factory=list)
+    home: OpenDevice | None = attrs.field(default=None, repr=False)
+    sequence: int = 0
 
     @property
     def first_slot(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import count
 from typing import Any
 
@@ -52,7 +53,7 @@ class Bench:
         self.allocator = config.allocator
         self.allocator.open(self.budget, PAGE)
         self.codecs = Codecs(config.compressor)
-        self.store = BlockStore(config.device, config.packer, PAGE)
+        self.store = BlockStore(config.device, config.packer, PAGE, threading.Lock())
         self.one = one
         self.held: list[Held] = []
         self.refused = 0

@@ -1,0 +1,139 @@
+"""The devices of a running pipeline: another one is added, one is drained and closed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import attrs
+
+from coldpress.blockstore import BlockStore
+from coldpress.config import PipelineConfig, load_device
+from coldpress.drain import Drain
+from coldpress.errors import ConfigError, DeviceError, Problem
+from coldpress.locks import Gate
+from coldpress.opendevice import OpenDevice
+from coldpress.units import format_size
+
+
+@attrs.frozen
+class DeviceStatus:
+    """One device of a pipeline, at one moment.
+
+    Attributes:
+        number: what `Pipeline.drain_device` takes; the first device has 0, no two ever the same.
+        name: the plugin's name.
+        size: bytes that coldpress may use of it.
+        used_bytes: of these, bytes of the blocks in use.
+        live_bytes: bytes of the objects on it that a slot refers to.
+        state: "open", or "draining" while it takes no more blocks.
+    """
+
+    number: int
+    name: str
+    size: int
+    used_bytes: int
+    live_bytes: int
+    state: Literal["open", "draining"]
+
+
+class Devices:
+    """Adds, drains and lists devices, which may have `largest` bytes together.
+
+    Notes: thread-safe.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        store: BlockStore,
+        config: PipelineConfig,
+        largest: int,
+        begin_drain: Callable[[OpenDevice], Drain],
+    ) -> None:
+        self._gate = gate
+        self._store = store
+        self._config = config
+        self._largest = largest
+        self._begin_drain = begin_drain
+
+    def add(self, given: Mapping[str, Any]) -> int:
+        """Open the device of this table; its number. Raises as `Pipeline.add_device` does."""
+        device = load_device(given, self._config)
+        with self._gate.lock:
+            self._gate.check()
+        self._store.start(device)
+        try:
+            with self._gate.entered():
+                one = self._store.space.join(device, self._largest)
+                if one is None:
+                    message = (
+                        f"'size' in [device] {device.name}: with the devices there are, one of "
+                        f"{format_size(device.size)} is not possible: all together may have "
+                        f"{format_size(self._largest)}"
+                    )
+                    raise ConfigError([Problem("device.size", message)])
+                return one.number
+        except BaseException:
+            with contextlib.suppress(DeviceError):  # the first error says what is wrong
+                device.close()
+            raise
+
+    def drain(self, number: int) -> int:
+        """Empty and close a device; bytes moved. Raises as `Pipeline.drain_device` does."""
+        space = self._store.space
+        with self._gate.entered():
+            one = self._drainable(number)
+            drain = self._begin_drain(one)
+            space.drain(one, True)
+        try:
+            return self._run(drain)
+        finally:
+            with self._gate.lock:
+                if one in space.members:
+                    space.drain(one, False)
+
+    def list(self) -> list[DeviceStatus]:
+        """All of them, by their numbers."""
+        with self._gate.entered():
+            members = sorted(self._store.space.members, key=lambda one: one.number)
+            return [
+                DeviceStatus(
+                    number=one.number,
+                    name=one.device.name,
+                    size=one.device.size,
+                    used_bytes=one.space.pages * self._config.page_size,
+                    live_bytes=one.space.live_bytes,
+                    state="draining" if one.draining else "open",
+                )
+                for one in members
+            ]
+
+    def _run(self, drain: Drain) -> int:
+        # In a thread of its own: Ctrl-C comes to the calling one, and never amid a change of the
+        # tables. At the end of the block the thread is waited for.
+        with ThreadPoolExecutor(1, "coldpress-drain") as worker:
+            running = worker.submit(drain.run)
+            try:
+                return running.result()
+            except BaseException:
+                drain.stop()
+                raise
+
+    def _drainable(self, number: int) -> OpenDevice:
+        members = {one.number: one for one in self._store.space.members}
+        one = members.get(number)
+        if one is None:
+            there = ", ".join(map(str, sorted(members)))
+            raise _refused(f"there is no device {number!r}; there is {there}")
+        if one.draining:
+            raise _refused(f"device {number} is being drained already")
+        if all(other.draining for other in members.values() if other is not one):
+            raise _refused(f"device {number} is the only one; add another before it is drained")
+        return one
+
+
+def _refused(why: str) -> ConfigError:
+    return ConfigError([Problem("device", why)])

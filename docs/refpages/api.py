@@ -13,7 +13,7 @@ def api(part: str) -> str:
     Raises `KeyError` for another.
     """
     names = {
-        "pipeline": ["open", "Pipeline", "Stats"],
+        "pipeline": ["open", "Pipeline", "Stats", "DeviceStatus"],
         "errors": [one for one in coldpress.__all__ if hasattr(errors, one)],
     }
     rest = set(coldpress.__all__) - {*roles.__all__, *names["pipeline"], *names["errors"]}

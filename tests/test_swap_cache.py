@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 from stress import shape
 
 import coldpress
 from coldpress import Pipeline, PipelineClosed
 from coldpress.config import load_config
+from coldpress.testing.kit import with_plugin
 from coldpress.testing.pages import PAGE, page
 from coldpress.testing.shapes import described
 from coldpress.testing.threads import slow_writes, stamped_page, stress
@@ -120,6 +122,41 @@ def test_pages_that_need_no_room_do_not_enter_it(synchronous: bool) -> None:
         pipeline.store(0, page("text", 0, 1))
         pipeline.invalidate(0)
         assert pipeline.stats().pool_bytes == 0
+
+
+@attrs.define(slots=False, eq=False, kw_only=True)
+class Asked(coldpress.EntryType):
+    """Claims nothing, and remembers what it was offered."""
+
+    name = "asked"
+    offered: ClassVar[list[bytes]] = []
+
+    def prepare(self, page: memoryview) -> None:
+        self.offered.append(bytes(page))
+
+    def fetch(self, slot: int, payload: int) -> None:
+        raise AssertionError
+
+    def decode(self, token: Any) -> bytes:
+        raise AssertionError
+
+    def release(self, payload: int) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("in_allocator", "times"), [(True, 1), (False, 2)])
+def test_what_lies_in_the_allocator_is_offered_a_page_behind_the_cache(
+    in_allocator: bool, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Asked, "in_allocator", in_allocator)
+    monkeypatch.setattr(Asked, "offered", [])
+    source = with_cache(entries=["filled", "asked", "zswap", "raw"])
+    registry = with_plugin("entry_type", Asked, alone=True)
+    with Pipeline(load_config(source, registry=registry), synchronous=True) as pipeline:
+        pipeline.store(0, page("text", 0, 0))
+        assert len(Asked.offered) == times - 1
+        pipeline.sync()
+        assert Asked.offered == [page("text", 0, 0)] * times
 
 
 @either

@@ -45,7 +45,7 @@ class Claims:
     def offer(self, tags: Sequence[int]) -> None:
         """From now on the types with these tags are asked, in this order. Under the lock."""
         claimers = [(tag, one) for tag in tags if (one := self._types[tag])]
-        pooled = [isinstance(one, PoolEntryType) for _, one in claimers]
+        pooled = [isinstance(one, PoolEntryType) or one.in_allocator for _, one in claimers]
         # Those before the first that needs the pool decide at a glance.
         self._early = claimers[: pooled.index(True) if True in pooled else len(pooled)]
         self._claimers: Sequence[tuple[int, EntryType]] = claimers

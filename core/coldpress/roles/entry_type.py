@@ -75,9 +75,10 @@ class EntryType(Component):
     """Whether `prepare` takes every page."""
 
     in_allocator: ClassVar[bool] = False
-    """Whether its objects lie in the context's allocator. When that is replaced in a running
-    pipeline, another instance of the type, opened with the new one, gets the pages to come, and
-    this one is closed when the last of its own has left."""
+    """Whether its objects lie in the context's allocator. A page that is on its way into the swap
+    cache is not offered to such a type; it is when it leaves the cache. When the allocator is
+    replaced in a running pipeline, another instance of the type, opened with the new one, gets the
+    pages to come, and this one is closed when the last of its own has left."""
 
     def open(self, context: EntryContext) -> None:
         """Make ready, once, before any other call."""

@@ -262,6 +262,42 @@ def test_copies_of_another_compressor_are_not_compared_with(pool: coldpress.Pipe
     assert state(pool) == (1, 4)
 
 
+def test_copies_in_an_allocator_that_was_replaced_stay_until_their_slots_change(
+    pool: coldpress.Pipeline,
+) -> None:
+    for slot in range(6):
+        pool.store(slot, content(1))
+    old = dedup_of(pool)
+    pool.reconfigure({"allocator": {"use": "zbud"}})
+    assert state(pool) == (0, 0)  # another instance
+    assert pool.stats().retired_pool_pages == 6
+    for slot in range(10, 16):
+        pool.store(slot, content(1))
+    assert all(pool.load(slot) == content(1) for slot in (*range(6), *range(10, 16)))
+    assert (old.copies, old.references) == (1, 5)
+    for slot in range(6):
+        pool.store(slot, content(2))
+    assert (old.copies, old.references) == (0, 0)
+    assert pool.stats().retired_pool_pages == 0
+    assert all(pool.load(slot) == content(2) for slot in range(6))
+    for slot in range(16):
+        pool.invalidate(slot)
+    assert pool.stats().pool_bytes == 0
+
+
+def test_a_page_that_passes_the_swap_cache_is_seen_once() -> None:
+    with pipeline(cache={"pages": 16}) as one:
+        for slot in range(400):
+            one.store(slot, content(slot))
+        one.sync()
+        assert state(one) == (0, 0)
+        for slot in range(400, 800):
+            one.store(slot, content(400))
+        one.sync()
+        assert state(one) == (1, 399)
+        assert all(one.load(slot) == content(min(slot, 400)) for slot in range(800))
+
+
 def test_a_page_that_does_not_shrink_is_left_to_others(pool: coldpress.Pipeline) -> None:
     noise = random.Random(1).randbytes(PAGE)
     for slot in range(4):

@@ -40,6 +40,7 @@ class Dedup(EntryType):
     """
 
     name = "dedup"
+    in_allocator = True
 
     def open(self, context: EntryContext) -> None:
         limit = context.budget.limit

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from coldpress import Device, DeviceError
-from coldpress.testing.device import SIZE
 from coldpress.testing.leftovers import descriptors
+from coldpress.testing.ranges import SIZE
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.nvme import NvmeDevice
 

@@ -14,8 +14,8 @@ from media import FILES, PAGE, maker
 
 from coldpress import DeviceError, DeviceFull
 from coldpress.layout import SUPERBLOCK_MAGIC
-from coldpress.testing.device import SIZE, buffer, noise, read
 from coldpress.testing.leftovers import descriptors
+from coldpress.testing.ranges import SIZE, buffer, noise, read
 from coldpress_plugins.devices import linux
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.nvme import NvmeDevice

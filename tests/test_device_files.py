@@ -20,8 +20,8 @@ from media import FILES, PAGE, maker, refused
 
 from coldpress import DeviceError
 from coldpress.layout import SUPERBLOCK_MAGIC
-from coldpress.testing.device import SIZE, buffer, noise
 from coldpress.testing.leftovers import descriptors
+from coldpress.testing.ranges import SIZE, buffer, noise
 from coldpress_plugins.devices.file import FileDevice
 
 Make = Callable[..., Any]

@@ -13,7 +13,7 @@ from media import PAGE
 from coldpress import Device, DeviceError
 from coldpress.flat import OS_PAGE, resident
 from coldpress.testing import DeviceTests
-from coldpress.testing.device import SIZE, noise, read
+from coldpress.testing.ranges import SIZE, noise, read
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.memory import MemoryDevice
 from coldpress_plugins.devices.nvme import NvmeDevice

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from media import opened_since, refused
 
-from coldpress.testing.device import SIZE, buffer
 from coldpress.testing.leftovers import descriptors
+from coldpress.testing.ranges import SIZE, buffer
 from coldpress_plugins.devices import linux
 from coldpress_plugins.devices.nvme import NvmeDevice
 

@@ -16,7 +16,8 @@ from media import PAGE, refused
 
 from coldpress import Device, DeviceError, DeviceFull
 from coldpress.layout import SUPERBLOCK_MAGIC
-from coldpress.testing.device import SIZE, DeviceContract, buffer, noise, read
+from coldpress.testing.device import DeviceContract
+from coldpress.testing.ranges import SIZE, buffer, noise, read
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.nvme import NvmeDevice
 

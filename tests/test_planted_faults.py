@@ -1,13 +1,13 @@
-"""The conformance kit finds what is planted: each fault is a built-in plugin with one defect.
+"""The conformance kit finds what is planted: each fault is a plugin of ours with one defect.
 
-That the kit fails for the defect and not for another reason, the built-ins' own tests say: there it
+That the kit fails for the defect and not for another reason, the plugins' own tests say: there it
 passes, with the same class but for the fault.
 """
 
 from __future__ import annotations
 
 import pytest
-from planted import FAULTS
+from planted import FAULTS, KITS
 
 from coldpress import testing
 from coldpress.component import Component
@@ -24,7 +24,7 @@ PLANTED = [
 @pytest.mark.parametrize(("role", "fault", "check"), PLANTED)
 def test_the_kit_finds(role: str, fault: type[Component], check: str) -> None:
     def kit() -> type[Kit]:
-        tests = getattr(testing, testing.KITS[role])
+        tests = KITS.get(role) or getattr(testing, testing.KITS[role])
         return type("TestFaulty", (tests,), {"plugin": fault, "shrinks": False})
 
     failed = [one for one in run(kit, stop_at_first=True) if one.outcome == "failed"]

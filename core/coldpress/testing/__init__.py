@@ -65,10 +65,12 @@ def explain_failures() -> None:
         "entry_bench",
         "entry_claims",
         "entry_kinds",
+        "entry_machine",
         "leftovers",
         "machine",
         "packing",
         "pool",
+        "ranges",
         "threads",
         "whole",
     )

@@ -34,6 +34,12 @@ class Held:
         return len(self.data) // PAGE
 
 
+def claimed(one: EntryType, page: memoryview) -> Any | None:
+    """What `prepare` makes of a page: it may claim it when it sees it for the second time."""
+    prepared = one.prepare(page)
+    return one.prepare(page.toreadonly()) if prepared is None else prepared
+
+
 class Bench:
     """Opens an entry type as a pipeline does, and calls it as a pipeline does.
 
@@ -76,20 +82,16 @@ class Bench:
         self.store.close()
 
     def offered(self, data: bytes) -> Held | None:
-        """Store what the type claims; None if it does not, or has no room (`refused` counts it).
-
-        It may claim a page when it sees it for the second time.
-        """
+        """Store what the type claims; None if it does not, or has no room (`refused` counts it)."""
         around = bytearray(b"\xee" * 64 + data + b"\xee" * 64)
         view = memoryview(around)[64:-64]
-        for shown in (view, view.toreadonly()):
-            prepared = self.one.prepare(shown)
-            assert view == data, "prepare changed the page"
-            if prepared is not None:
-                held = self.commit(data, prepared)
-                around[:] = bytes(len(around))  # the caller's own again
-                return held
-        return None
+        prepared = claimed(self.one, view)
+        assert view == data, "prepare changed the page"
+        if prepared is None:
+            return None
+        held = self.commit(data, prepared)
+        around[:] = bytes(len(around))  # the caller's own again
+        return held
 
     def commit(self, data: bytes, prepared: Any) -> Held | None:
         """Commit what was prepared; None, and nothing may have changed, if there is no room."""

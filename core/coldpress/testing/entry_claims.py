@@ -10,23 +10,21 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
     run_state_machine_as_test,
 )
 
 from coldpress.config.entries import claims_pages
+from coldpress.folio import MAX_PAGES
 from coldpress.registry import Registry
-from coldpress.roles import EntryType, PoolEntryType
-from coldpress.testing.entry_bench import Bench, Held
+from coldpress.roles import EntryType
+from coldpress.testing.cost import CALLS_AT_MOST, FEW, MANY, assert_flat
+from coldpress.testing.entry_bench import Bench, Held, claimed
+from coldpress.testing.entry_machine import EntryTypeMachine
 from coldpress.testing.kit import Kit, with_plugin
 from coldpress.testing.memory import MIB, process_bytes
 from coldpress.testing.pages import KINDS, PAGE, page
-from coldpress.testing.threads import run_threads
+from coldpress.testing.threads import interleaved, run_threads
 
 _ORDERS = range(1, 5)
 _SLACK = 64 << 10  # bytes of Python objects that come and go by themselves
@@ -63,7 +61,7 @@ class EntryTypeContract(Kit):
         """Pages to be offered as one; every third folio has one page again and again."""
         if number % 3 == 0:
             return self.a_page(number) * (1 << order)
-        return b"".join(self.a_page(number * 16 + at) for at in range(1 << order))
+        return b"".join(self.a_page(number * MAX_PAGES + at) for at in range(1 << order))
 
     @contextmanager
     def opened(self, limit: int = MIB) -> Iterator[Bench]:
@@ -209,27 +207,32 @@ class EntryTypeContract(Kit):
         assert after - before < _SLACK, "Python objects are left of what was released"
         assert bench.one.metadata_bytes <= tables + PAGE
 
+    def test_pages_are_not_python_objects(self, bench: Bench) -> None:
+        assert bench.budget.limit == MIB
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            payloads = self.committed(bench, 1500)
+            held = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        for payload in payloads:
+            bench.one.release(payload)
+        own = bench.one.metadata_bytes + 128 * len(payloads)
+        assert held < own + _SLACK, f"{held} bytes of Python objects for {len(payloads)} pages"
+
     def test_memory_is_real_only_while_it_is_counted(self) -> None:
         if not claims_pages(self.plugin):
             pytest.skip("it claims no pages")
         with self.opened(16 * MIB) as bench:
             one: Any = bench.one
-            payloads = []
 
             def counted() -> int:
                 own = getattr(one, "resident_bytes", 0)
                 return int(bench.allocator.resident_bytes() + own + one.metadata_bytes)
 
             before = process_bytes()
-            for number in range(4000):
-                prepared = one.prepare(memoryview(self.a_page(number)))
-                if prepared is None:
-                    continue
-                payloads.append(one.commit(number * 16, prepared))
-                del prepared
-            if not payloads:
-                pytest.skip("it claims none of the kit's pages at first sight")
-            assert min(payloads) >= 0
+            payloads = self.committed(bench, 4000)
             assert abs(process_bytes() - before - counted()) < 2 * MIB, (
                 "it holds memory that it does not count, or counts what it does not hold"
             )
@@ -237,6 +240,33 @@ class EntryTypeContract(Kit):
                 one.release(payload)
             bench.check_empty()
             assert process_bytes() - before - counted() < 2 * MIB
+
+    def test_no_call_costs_more_among_many_pages(self) -> None:
+        if not claims_pages(self.plugin):
+            pytest.skip("it claims no pages")
+        with self.opened(64 * MIB) as few, self.opened(64 * MIB) as many:
+            pages = (memoryview(self.a_page(number)) for number in range(64))
+            data = next((page for page in pages if claimed(few.one, page) is not None), None)
+            if data is None:
+                pytest.skip("it claims none of the kit's pages")
+            large = _Crowd(many.one, data, MANY)
+            small = _Crowd(few.one, data, len(large.payloads) * FEW // MANY)
+            for call in ("fetch", "replace"):
+                assert_flat(call, getattr(small, call), getattr(large, call))
+
+    def committed(self, bench: Bench, offers: int) -> list[int]:
+        """The payloads of what it claims of so many pages and has room for."""
+        found = []
+        for number in range(offers):
+            prepared = bench.one.prepare(memoryview(self.a_page(number)))
+            if prepared is not None:
+                payload = bench.one.commit(number * MAX_PAGES, prepared)
+                if payload < 0:
+                    break
+                found.append(payload)
+        if not found:
+            pytest.skip("it claims none of the kit's pages at first sight")
+        return found
 
     def test_threads_prepare_and_decode_at_once(self, bench: Bench) -> None:
         lock = threading.Lock()
@@ -247,7 +277,8 @@ class EntryTypeContract(Kit):
             try:
                 for _ in range(60):
                     data = self.a_page(rng.randrange(500) * 4 + number)
-                    prepared = bench.one.prepare(memoryview(data))
+                    with interleaved(number):
+                        prepared = bench.one.prepare(memoryview(data))
                     if prepared is None:
                         continue
                     with lock:
@@ -282,60 +313,25 @@ class EntryTypeContract(Kit):
         run_state_machine_as_test(Machine, settings=self.settings(steps=30))
 
 
-class EntryTypeMachine(RuleBasedStateMachine):
-    """Any order of calls in a pool that is often full."""
+class _Crowd:
+    """An opened type that holds one page for so many slots, or for as many as it has room."""
 
-    def __init__(self, contract: EntryTypeContract) -> None:
-        super().__init__()
-        self.contract = contract
-        self.bench = Bench(contract.make(), 128 << 10)
-        self.tokens: list[tuple[Any, bytes]] = []
+    def __init__(self, one: EntryType, data: memoryview, slots: int) -> None:
+        self.one = one
+        self.payloads: list[int] = []
+        while len(self.payloads) < slots:
+            payload = one.commit(len(self.payloads), claimed(one, data))
+            if payload < 0:
+                break
+            self.payloads.append(payload)
+        self.prepared = [claimed(one, data) for _ in range(CALLS_AT_MOST)]
+        self.rng = random.Random(slots)
 
-    @rule(start=st.integers(0, 500), pages=st.integers(1, 24))
-    def store(self, start: int, pages: int) -> None:
-        for number in range(start, start + pages):
-            self.bench.offered(self.contract.a_page(number))
+    def fetch(self) -> None:
+        slot = self.rng.randrange(len(self.payloads))
+        self.one.fetch(slot, self.payloads[slot])
 
-    @precondition(lambda self: self.contract.plugin.folios)
-    @rule(number=st.integers(0, 99), order=st.sampled_from(_ORDERS))
-    def store_folio(self, number: int, order: int) -> None:
-        self.bench.offered(self.contract.a_folio(number, order))
-
-    @precondition(lambda self: self.bench.held)
-    @rule(data=st.data())
-    def fetch(self, data: st.DataObject) -> None:
-        held = data.draw(st.sampled_from(self.bench.held))
-        self.tokens.append(self.bench.token(held, data.draw(st.integers(0, held.pages - 1))))
-
-    @rule()
-    def decode(self) -> None:
-        for token, data in self.tokens:
-            assert self.bench.one.decode(token) == data, "a token went bad"
-
-    @precondition(lambda self: self.bench.held)
-    @rule(seed=st.integers(0, 99), share=st.sampled_from([0.1, 0.5, 0.9]))
-    def release(self, seed: int, share: float) -> None:
-        count = 1 + int((len(self.bench.held) - 1) * share)
-        for held in random.Random(seed).sample(self.bench.held, count):
-            self.bench.release(held)
-
-    @rule()
-    def compact(self) -> None:
-        self.bench.allocator.compact()
-
-    @precondition(lambda self: isinstance(self.bench.one, PoolEntryType) and self.bench.held)
-    @rule(data=st.data())
-    def take_out_and_adopt(self, data: st.DataObject) -> None:
-        self.bench.adopt_again(data.draw(st.sampled_from(self.bench.held)))
-
-    @invariant()
-    def all_is_as_it_was_stored(self) -> None:
-        self.bench.check_all()
-
-    def teardown(self) -> None:
-        try:
-            self.decode()
-            self.bench.release_all()
-            self.bench.check_empty()
-        finally:
-            self.bench.close()
+    def replace(self) -> None:
+        slot = self.rng.randrange(len(self.payloads))
+        self.one.release(self.payloads[slot])
+        self.payloads[slot] = self.one.commit(slot, self.prepared.pop())

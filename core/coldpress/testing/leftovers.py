@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -16,17 +17,23 @@ def descriptors() -> set[Path]:
 
 @attrs.define
 class Before:
-    """Threads, descriptors and a folder's files as they were when this was made."""
+    """Threads, descriptors and a folder's files as they were when this was made.
+
+    `first` is what will be looked at, done once: what a library keeps for good from its first use
+    on is there then. Files it must not leave either.
+    """
 
     folder: Path
+    first: Callable[[], None] = lambda: None
     threads: set[threading.Thread] = attrs.field(init=False)
     open: set[Path] = attrs.field(init=False)
     files: set[Path] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.files = set(self.folder.rglob("*"))
+        self.first()
         self.threads = set(threading.enumerate())
         self.open = descriptors()
-        self.files = set(self.folder.rglob("*"))
 
     def check(self) -> None:
         """Nothing more is there now; a thread that is ending gets a second for it."""

@@ -59,7 +59,8 @@ class Bench:
         self.allocator = config.allocator
         self.allocator.open(self.budget, PAGE)
         self.codecs = Codecs(config.compressor)
-        self.store = BlockStore(config.device, config.packer, PAGE, threading.Lock())
+        self._lock = threading.Lock()
+        self.store = BlockStore(config.device, config.packer, PAGE, self._lock)
         self.one = one
         self.held: list[Held] = []
         self.refused = 0
@@ -77,9 +78,10 @@ class Bench:
 
     def close(self) -> None:
         """As the pipeline closes."""
-        self.allocator.close()
-        self.one.close()
-        self.store.close()
+        with self._lock:
+            self.allocator.close()
+            self.one.close()
+            self.store.close()
 
     def offered(self, data: bytes) -> Held | None:
         """Store what the type claims; None if it does not, or has no room (`refused` counts it)."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import pytest
 from planted import FAULTS, KITS
+from planted.allocators import Proxied
+from planted.packers import OfBlocks
 
 from coldpress import testing
 from coldpress.component import Component
 from coldpress.testing.kit import Kit
-from coldpress.testing.running import run
+from coldpress.testing.running import Check, run
 
 PLANTED = [
     pytest.param(role, fault, check, id=f"{role}-{fault.__name__}")
@@ -21,14 +23,25 @@ PLANTED = [
 ]
 
 
-@pytest.mark.parametrize(("role", "fault", "check"), PLANTED)
-def test_the_kit_finds(role: str, fault: type[Component], check: str) -> None:
+def failures(role: str, plugin: type[Component], **changed: float) -> list[Check]:
+    """The first check that the plugin fails, if it does."""
+
     def kit() -> type[Kit]:
         tests = KITS.get(role) or getattr(testing, testing.KITS[role])
-        return type("TestFaulty", (tests,), {"plugin": fault, "shrinks": False})
+        return type("TestFaulty", (tests,), {"plugin": plugin, "shrinks": False, **changed})
 
-    failed = [one for one in run(kit, stop_at_first=True) if one.outcome == "failed"]
+    return [one for one in run(kit, stop_at_first=True) if one.outcome == "failed"]
+
+
+@pytest.mark.parametrize(("role", "fault", "check"), PLANTED)
+def test_the_kit_finds(role: str, fault: type[Component], check: str) -> None:
+    failed = failures(role, fault)
     assert [one.name for one in failed] == [check], "".join(one.why for one in failed)
+
+
+@pytest.mark.parametrize(("role", "carrier"), [("allocator", Proxied), ("packer", OfBlocks)])
+def test_what_carries_the_faults_has_none(role: str, carrier: type[Component]) -> None:
+    assert not failures(role, carrier, examples=5, seconds=0.1)
 
 
 @pytest.mark.parametrize("role", FAULTS)

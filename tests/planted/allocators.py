@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, ClassVar
 
 from coldpress import Buffer, PoolBudget
 from coldpress.component import Component
@@ -28,6 +28,15 @@ class Proxy:
         return handle
 
 
+class Proxied(Zsmalloc):
+    """An allocator with something between itself and its pool."""
+
+    proxy: ClassVar[type[Proxy]] = Proxy
+
+    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
+        return self.proxy(super().make_pool(budget, page_size), budget)
+
+
 class _Overlapping(Proxy):
     """The first byte of a long object is where the one before it has its last."""
 
@@ -44,11 +53,10 @@ class _Overlapping(Proxy):
         return data
 
 
-class PutsObjectsOverEachOther(Zsmalloc):
+class PutsObjectsOverEachOther(Proxied):
     """An object's end is another one's beginning."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Overlapping(super().make_pool(budget, page_size), budget)
+    proxy = _Overlapping
 
 
 class _Leaking(Proxy):
@@ -58,11 +66,10 @@ class _Leaking(Proxy):
             self.budget.take(1)
 
 
-class LeaksTheBudget(Zsmalloc):
+class LeaksTheBudget(Proxied):
     """Gives back a byte less than it took."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Leaking(super().make_pool(budget, page_size), budget)
+    proxy = _Leaking
 
 
 class _Generous(PoolBudget):
@@ -102,11 +109,10 @@ class _Forgetful(Proxy):
         return bytes(length) if handle == self.lost else data
 
 
-class LosesAnObjectInCompaction(Zsmalloc):
+class LosesAnObjectInCompaction(Proxied):
     """One of the objects that move has no bytes afterwards."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Forgetful(super().make_pool(budget, page_size), budget)
+    proxy = _Forgetful
 
 
 class _Patient(Proxy):
@@ -115,11 +121,10 @@ class _Patient(Proxy):
             self.pool.free(handle)
 
 
-class FreesTwice(Zsmalloc):
+class FreesTwice(Proxied):
     """A handle that is not allocated may be freed."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Patient(super().make_pool(budget, page_size), budget)
+    proxy = _Patient
 
 
 class _Boastful(Proxy):
@@ -128,11 +133,10 @@ class _Boastful(Proxy):
         return int(self.pool.pool_bytes) - 4096 * (self.pool.objects > 100)
 
 
-class LiesAboutItsSize(Zsmalloc):
+class LiesAboutItsSize(Proxied):
     """One page is not counted."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Boastful(super().make_pool(budget, page_size), budget)
+    proxy = _Boastful
 
 
 class _Searching(Proxy):
@@ -141,11 +145,10 @@ class _Searching(Proxy):
         self.handles.remove(handle)
 
 
-class SearchesToFree(Zsmalloc):
+class SearchesToFree(Proxied):
     """Goes through all handles for the one that is freed."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Searching(super().make_pool(budget, page_size), budget)
+    proxy = _Searching
 
 
 class _Hasty(Proxy):
@@ -155,11 +158,10 @@ class _Hasty(Proxy):
             out[at + length] = 0
 
 
-class WritesPastTheObject(Zsmalloc):
+class WritesPastTheObject(Proxied):
     """Copies one byte more than the object has."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Hasty(super().make_pool(budget, page_size), budget)
+    proxy = _Hasty
 
 
 class _Slack(Proxy):
@@ -167,11 +169,10 @@ class _Slack(Proxy):
         pass
 
 
-class KeepsItsMemory(Zsmalloc):
+class KeepsItsMemory(Proxied):
     """A closed pool's pages stay for as long as someone holds one of its methods."""
 
-    def make_pool(self, budget: PoolBudget, page_size: int) -> Any:
-        return _Slack(super().make_pool(budget, page_size), budget)
+    proxy = _Slack
 
 
 FAULTS: dict[type[Component], str] = {

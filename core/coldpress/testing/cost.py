@@ -17,12 +17,12 @@ from collections.abc import Callable
 
 FEW = 500
 MANY = 64_000
-CALLS_AT_MOST = 320
+CALLS_AT_MOST = 160
 """How often `assert_flat` makes either call, at most."""
 
 _FACTOR = 16
 _HOPELESS = 64  # no disturbance makes the cheapest of some batches as dear
-_CALLS = 20  # a batch
+_CALLS = 10  # a batch
 _SURE = 5  # batches, before it is believed that a call is cheap
 _BATCHES = CALLS_AT_MOST // _CALLS  # before it is believed that it is not
 

@@ -196,6 +196,22 @@ class SharesAScratchPlace(Zswap):
         return super().commit(slot, self.last)
 
 
+class SharesAPlaceForPages(Zswap):
+    """What was decoded last is what a load gives, whichever thread's it is."""
+
+    page = b""
+
+    def decode(self, token: Any) -> bytes:
+        self.page = super().decode(token)
+        return self.page
+
+
+class SaysNothingOfTheAllocator(Zswap):
+    """Its objects are lost when the allocator is replaced."""
+
+    in_allocator = False
+
+
 class ForgetsTheCodec(Zswap):
     """What it adopts, it takes for stored as it is."""
 
@@ -314,6 +330,8 @@ FAULTS: dict[type[Component], str] = {
     HidesAMapping: "memory is real only while it is counted",
     SearchesForAnObject: "no call costs more among many pages",
     SharesAScratchPlace: "what was refused is committed when there is room",
+    SharesAPlaceForPages: "threads prepare and decode at once",
+    SaysNothingOfTheAllocator: "it says so if its objects lie in the allocator",
     ForgetsTheCodec: "against a model",
     AllocatesForSlotZero: "the zspage of an object is its slots too",
     LooksAtTheEndsOnly: "every page that it claims comes back",

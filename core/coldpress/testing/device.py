@@ -268,7 +268,7 @@ class DeviceContract(Kit):
                 for _ in range(rounds):
                     at = (rng.randrange(count) * THREADS + number) * width
                     data[:] = model[at : at + width] = rng.randbytes(width)
-                    with interleaved(at):
+                    with interleaved(rng.getrandbits(30)):
                         device.write(at, data)
                     again = (rng.randrange(count) * THREADS + number) * width
                     if read(device, again, width) != model[again : again + width]:

@@ -120,6 +120,14 @@ class EntryTypeContract(Kit):
         bench.release_all()
         bench.check_empty()
 
+    def test_it_says_so_if_its_objects_lie_in_the_allocator(self, bench: Bench) -> None:
+        self.claimed(bench, 60)
+        if self.plugin.folios:
+            for number in range(8):
+                bench.offered(self.a_folio(number, number % 4 + 1))
+        if bench.allocator.objects:
+            assert self.plugin.in_allocator, "they are lost when the allocator is replaced"
+
     def test_it_takes_every_page_if_it_says_so(self, bench: Bench) -> None:
         if not self.plugin.takes_all:
             pytest.skip("`takes_all` is False")
@@ -277,7 +285,7 @@ class EntryTypeContract(Kit):
             try:
                 for _ in range(60):
                     data = self.a_page(rng.randrange(500) * 4 + number)
-                    with interleaved(number):
+                    with interleaved(rng.getrandbits(30)):
                         prepared = bench.one.prepare(memoryview(data))
                     if prepared is None:
                         continue
@@ -289,7 +297,9 @@ class EntryTypeContract(Kit):
                         if rng.random() < 0.5:
                             bench.one.release(payload)
                             payload = -1
-                    if bench.one.decode(token) != data:
+                    with interleaved(rng.getrandbits(30)):
+                        found = bench.one.decode(token)
+                    if found != data:
                         wrong.append(f"thread {number}")
                     if payload >= 0:
                         with lock:

@@ -48,6 +48,21 @@ class IgnoresStop(LineServer):
         pass
 
 
+class WantsToBeStoppedTwice(LineServer):
+    """Takes no notice of the first time."""
+
+    asked = False
+
+    def serve(self, pipeline: coldpress.Pipeline) -> None:
+        self.asked = False
+        super().serve(pipeline)
+
+    def stop(self) -> None:
+        if self.asked:
+            super().stop()
+        self.asked = True
+
+
 class WaitsInStop(LineServer):
     """Returns from stop when serve has returned."""
 
@@ -191,6 +206,7 @@ FAULTS: dict[type[Component], str] = {
     ListensToEveryone: "only this machine reaches it",
     LetsEveryUserIn: "only this machine reaches it",
     IgnoresStop: "it stops from another thread and serves again",
+    WantsToBeStoppedTwice: "it stops though a client is connected",
     WaitsInStop: "it stops from a signal handler",
     TakesALockInStop: "it stops from a signal handler",
     ServesOnce: "it stops from another thread and serves again",

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -51,15 +51,32 @@ class FrontendContract(Kit):
     def client(self, frontend: Frontend) -> AbstractContextManager[Client] | None:
         """A new connection to the frontend, which serves; None: the kit has no way to it.
 
-        Override it: without, it is not known what becomes of a page.
+        Override it: without, it is not known what becomes of a page. An `OSError` means that it is
+        not ready yet: it is tried again.
         """
         return None
 
-    def connected(self, frontend: Frontend) -> AbstractContextManager[Client]:
-        found = self.client(frontend)
-        if found is None:
+    @contextmanager
+    def connected(self, frontend: Frontend) -> Iterator[Client]:
+        if not self.can_ask():
             pytest.skip("the kit can not ask it for pages: override `client`")
-        return found
+        late = time.monotonic() + self.patience
+        with ExitStack() as stack:
+            while True:
+                try:
+                    found = self.client(frontend)
+                    assert found is not None
+                    client = stack.enter_context(found)
+                    break
+                except OSError:
+                    if time.monotonic() > late:
+                        raise
+                    time.sleep(0.01)
+            yield client
+
+    def can_ask(self) -> bool:
+        """Whether there is a way to a client."""
+        return type(self).client is not FrontendContract.client
 
     @pytest.fixture
     def frontend(self, scratch: Path) -> Frontend:
@@ -177,9 +194,8 @@ class FrontendContract(Kit):
     ) -> None:
         def once() -> None:
             with self.serving(frontend, pipeline):
-                found = self.client(frontend)
-                if found is not None:
-                    with found as client:
+                if self.can_ask():
+                    with self.connected(frontend) as client:
                         client.read(0)
 
         before = Before(scratch, once)
@@ -248,8 +264,10 @@ class FrontendContract(Kit):
         self, frontend: Frontend, pipeline: Pipeline
     ) -> None:
         with self.serving(frontend, pipeline) as thread, self.connected(frontend) as client:
-            client.write(3, any_page(3, 1))
-            self.stop(frontend, thread)
+            client.write(3, any_page(3, 1))  # it serves: no call of stop is lost from here on
+            frontend.stop()
+            thread.join(self.patience)
+            assert not thread.is_alive(), "serve goes on after stop"
         assert pipeline.load(3) == any_page(3, 1)
 
     def test_a_request_that_was_begun_is_finished(

@@ -76,6 +76,14 @@ class KeepsThePageInAField(Lz4):
         return super().compress(page)
 
 
+class KeepsThePageForAMoment(NoCompression):
+    """Threads meet in one field, though none of its calls lets go of the interpreter's lock."""
+
+    def compress(self, page: Buffer) -> bytes:
+        self._page = bytes(page)
+        return self._page
+
+
 class ReturnsItsInput(NoCompression):
     """What it returns is the caller's buffer."""
 
@@ -112,6 +120,7 @@ FAULTS: dict[type[Component], str] = {
     ClearsItsInput: "any bytes like is taken and nothing of it changed",
     NeedsThePageBefore: "each object stands alone",
     KeepsThePageInAField: "threads share one",
+    KeepsThePageForAMoment: "threads share one",
     ReturnsItsInput: "folios of every size and kind come back",
     StumblesAfterDamage: "damage leaves nothing behind",
     DropsAHalfPage: "folios of every size and kind come back",

@@ -244,5 +244,6 @@ class Packer(Component):
         """Check the bytes read from the object's place on, and fill in what `wanted` lacks.
 
         `data` may be longer than `extent` says; it is not changed, nor kept.
-        Raises `BlockError` if anything is not as it was written, or if it is too short.
+        Raises `BlockError`, and fills in nothing, if anything is not as it was written, or if it
+        is too short.
         """

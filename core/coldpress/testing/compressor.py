@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from coldpress.roles import Compressor
 from coldpress.testing.kit import Kit
 from coldpress.testing.pages import KINDS, PAGE, page
-from coldpress.testing.threads import run_threads
+from coldpress.testing.threads import interleaved, run_threads
 from coldpress.testing.whole import WholePipelineTests
 
 _ORDERS = range(5)  # folios of 1 to 16 pages
@@ -149,7 +149,9 @@ class CompressorContract(Kit):
             try:
                 for version in range(250):
                     folio = page(KINDS[version % len(KINDS)], number, version)
-                    if compressor.decompress(compressor.compress(folio), PAGE) != folio:
+                    with interleaved(number << 10 | version):
+                        back = compressor.decompress(compressor.compress(folio), PAGE)
+                    if back != folio:
                         found.wrong.append(f"thread {number}, page {version}")
             except Exception as error:
                 found.errors.append(error)

@@ -21,9 +21,6 @@ from coldpress.roles import (
     Victim,
 )
 
-GARBAGE = (0xEE, 0x5A)
-"""What a lent buffer may hold."""
-
 _GUARD = 256  # bytes on either side of a lent buffer that are nobody's
 _OFFSET = 7 << 20  # of the block on a device
 
@@ -68,7 +65,7 @@ class Held:
 class Filling:
     """A block being filled, in a buffer that held something else before."""
 
-    def __init__(self, packer: Packer, length: int, garbage: int = GARBAGE[0]) -> None:
+    def __init__(self, packer: Packer, length: int, garbage: int = 0xEE) -> None:
         group = packer.group(length)
         assert 0 <= group < packer.open_blocks, f"group {group} of {packer.open_blocks}"
         self._lent = bytearray([garbage]) * (packer.block + 2 * _GUARD)

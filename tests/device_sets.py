@@ -52,7 +52,10 @@ def check_live(pipeline: Pipeline) -> None:
     for one in pipeline._store.space.members:
         lengths = {at: length for _, at, length in entries.within(slots, one.base, one.end)}
         assert sum(lengths.values()) == one.space.live_bytes, one.number
-        assert sum(map(one.space.live, one.space.used)) == one.space.live_bytes, one.number
+        in_use = [block for block in one.space.used if one.space.live(block)]
+        assert sum(map(one.space.live, in_use)) == one.space.live_bytes, one.number
+        assert len(in_use) + one.writing == one.space.in_use, one.number
+        assert not one.writing or pipeline._backpressure.unlocked, one.number
 
 
 def member(pipeline: Pipeline, number: int) -> OpenDevice:

@@ -229,6 +229,31 @@ def test_a_device_that_can_not_be_closed_properly_is_gone_all_the_same() -> None
         verify(pipeline, model)
 
 
+def test_the_others_are_flushed_before_a_drained_device_is_closed() -> None:
+    with opened() as pipeline:
+        model = fill(pipeline)
+        pipeline.add_device(MEMORY)
+        pipeline.sync()
+        calls: list[str] = []
+        old, new = member(pipeline, 0).device, member(pipeline, 1).device
+        before_each(new, "write", lambda offset: calls.append("write"))
+        flush, close = new.flush, old.close
+        new.flush = lambda: (calls.append("flush"), flush())[1]  # type: ignore[method-assign]
+        old.close = lambda: (calls.append("close"), close())[1]  # type: ignore[method-assign]
+        pipeline.drain_device(0)
+        assert calls[-3:] == ["write", "flush", "close"]
+
+        def fails() -> None:
+            raise DeviceError("flush failed")
+
+        pipeline.add_device(MEMORY)
+        member(pipeline, 2).device.flush = fails  # type: ignore[method-assign]
+        with pytest.raises(DeviceError, match="flush failed"):
+            pipeline.drain_device(1)
+        assert states(pipeline) == {1: "open", 2: "open"}
+        verify(pipeline, model)
+
+
 # -- what goes on meanwhile -----------------------------------------------------------------
 
 

@@ -122,10 +122,7 @@ class BlockStore:
         Without the lock: the device is there for as long as one of its blocks is being written.
         Raises `DeviceError`.
         """
-        home = self.space.find(block)
-        if home is None:
-            raise DeviceError(f"no device has the offset {block}")
-        home.write(block, packed.data)
+        self.space.at(block).write(block, packed.data)
 
     def written(self, block: int, packed: PackedBlock, identity: BlockIdentity) -> None:
         """`put` has ended well: everything in the block is live."""
@@ -145,13 +142,9 @@ class BlockStore:
 
     def reference(self, slot: int, offset: int, length: int) -> DeviceObject:
         """What `read` needs to read this object, and to know if its block is reused meanwhile."""
-        home = self.space.find(offset)
-        if home is None:
-            raise ValueError(f"no device has the offset {offset}")
-        space = home.space
-        return DeviceObject(
-            slot, offset, length, space.stamp(offset), space.check(offset), home=home
-        )
+        home = self.space.at(offset)
+        stamp, check = home.space.stamp_and_check(offset)
+        return DeviceObject(slot, offset, length, stamp, check, home=home)
 
     def read(self, wanted: DeviceObject) -> None:
         """Read the object, in one I/O of just its sectors, and fill in what is missing.
@@ -172,7 +165,7 @@ class BlockStore:
             end += -end % align
         buffer = self._buffer(end - start)
         try:
-            home.read_into(start, buffer)
+            home.device.read_into(start - home.base, buffer)
         except DeviceError as error:
             where = home.block_at(wanted.offset)
             raise DeviceError(f"slot {wanted.slot}: {where}: {error}") from error
@@ -209,7 +202,10 @@ class BlockStore:
 
     def is_current(self, wanted: DeviceObject) -> bool:
         """Whether the block is still the one that `reference` saw."""
-        return self.space.stamp(wanted.offset) == wanted.stamp
+        home = wanted.home
+        if home is None or home.forgotten:
+            return False
+        return home.space.stamp(wanted.offset) == wanted.stamp
 
     def pages_of(self, wanted: DeviceObject) -> int:
         """How many pages were written of the object's block."""

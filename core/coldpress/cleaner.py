@@ -16,6 +16,9 @@ from coldpress.block import RECORD_BYTES, table_bytes
 from coldpress.blockstore import BlockStore
 from coldpress.moving import Move, Mover
 
+LOW = 3
+"""Free blocks; below that the cleaner is due."""
+
 _CANDIDATES = 48  # blocks looked at for each choice; more choose hardly better
 _ENOUGH = 2  # blocks gained at a time, so that writeback soon goes on
 _MOST_WRITES = 16  # for them, however full the blocks are

@@ -22,7 +22,7 @@ class DeviceSpace:
     Attributes: `members`, in the order of their offsets; `freed`, how many blocks became free,
     ever; `quiet`, a condition notified when the write of a block has ended, or drains were ended.
 
-    Notes: not thread-safe but for `find`; the pipeline calls under its lock. Every call is
+    Notes: not thread-safe but for `find` and `at`; the pipeline calls under its lock. Every call is
     O(devices) at most.
     """
 
@@ -67,15 +67,23 @@ class DeviceSpace:
 
     def forget(self, one: OpenDevice) -> None:
         """The device, on which nothing is live or being written, is no more."""
+        one.forgotten = True
         self._become([member for member in self.members if member is not one])
+
+    def at(self, offset: int) -> OpenDevice:
+        """The device that has this offset. Raises `LookupError` if there is none."""
+        bases, members = self._table
+        one = members[bisect_right(bases, offset) - 1]
+        if one.base <= offset < one.end:
+            return one
+        raise LookupError(f"no device has the offset {offset}")
 
     def find(self, offset: int) -> OpenDevice | None:
         """The device that has this offset; None if it was forgotten."""
-        bases, members = self._table
-        at = bisect_right(bases, offset) - 1
-        if at < 0 or offset >= members[at].end:
+        try:
+            return self.at(offset)
+        except LookupError:
             return None
-        return members[at]
 
     def _become(self, members: Iterable[OpenDevice]) -> None:
         ordered = tuple(sorted(members, key=lambda one: one.base))
@@ -152,17 +160,17 @@ class DeviceSpace:
 
     def commit(self, offset: int, sequence: int, pages: int, payload: int, check: int) -> None:
         """An acquired block was written: all of its `payload` object bytes are live."""
-        self._at(offset).commit(offset, sequence, pages, payload, check)
+        self.at(offset).commit(offset, sequence, pages, payload, check)
         self.quiet.notify_all()
 
     def abandon(self, offset: int) -> None:
         """Give back a block that could not be written."""
-        self._at(offset).abandon(offset)
+        self.at(offset).abandon(offset)
         self.quiet.notify_all()
 
     def release(self, offset: int, length: int) -> None:
         """The object at this offset is not needed any more."""
-        if self._at(offset).space.release(offset, length):
+        if self.at(offset).space.release(offset, length):
             self.freed += 1
 
     def stamp(self, offset: int) -> int:
@@ -172,13 +180,7 @@ class DeviceSpace:
 
     def live(self, offset: int) -> int:
         """The live object bytes of the block at this offset."""
-        return self._at(offset).space.live(offset)
-
-    def _at(self, offset: int) -> OpenDevice:
-        one = self.find(offset)
-        if one is None:
-            raise ValueError(f"no device has the offset {offset}")
-        return one
+        return self.at(offset).space.live(offset)
 
     # -- sums over all devices --------------------------------------------------------------
 

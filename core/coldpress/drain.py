@@ -6,7 +6,7 @@ import time
 
 from coldpress.block import BlockError
 from coldpress.blockstore import TRIES, BlockStore
-from coldpress.cleaner import Cleaner
+from coldpress.cleaner import LOW, Cleaner
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError, DeviceFull, named_block
 from coldpress.locks import Gate, released
@@ -148,10 +148,13 @@ class Drain:
         raise self._failure(f"nothing can be written elsewhere: {self._store.last_error}")
 
     def _make_room(self) -> None:
-        while not self._store.space.free:
+        # The last blocks are left to those who store, for as long as cleaning may yet give others.
+        while (free := self._store.space.free) < LOW:
             if self._cleaner.busy:
                 self._cleaner.done.wait()
             elif not self._cleaner.clean(unlocked=True):
+                if free:
+                    return
                 raise self._no_room()
             self._check()
 

@@ -19,7 +19,7 @@ class OpenDevice:
 
     Attributes: `number`, never given to another; `space`, its blocks; `draining`, whether it takes
     no more blocks; `writing`, how many of its blocks are being written; `distrust`, how many blocks
-    shall go to others before it is given the next.
+    shall go to others before it is given the next; `forgotten`, whether it is out of use.
 
     Notes: `read_into` and `write` are called by any number of threads without a lock, all else
     under the pipeline's lock.
@@ -36,6 +36,7 @@ class OpenDevice:
         self.draining = False
         self.writing = 0
         self.distrust = 0
+        self.forgotten = False
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from this offset on. Raises `DeviceError`."""

@@ -100,9 +100,10 @@ class BlockSpace:
         """The stamp of the block at this offset."""
         return self._stamp[(offset - self.start) // self.block]
 
-    def check(self, offset: int) -> int:
-        """What the packer keeps of the block at this offset."""
-        return self._check[(offset - self.start) // self.block]
+    def stamp_and_check(self, offset: int) -> tuple[int, int]:
+        """The stamp of the block at this offset, and what the packer keeps of it."""
+        block = (offset - self.start) // self.block
+        return self._stamp[block], self._check[block]
 
     def pages_of(self, offset: int) -> int:
         """How many pages were written of the block at this offset."""

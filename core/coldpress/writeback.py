@@ -17,7 +17,7 @@ import attrs
 
 from coldpress.blockstore import TRIES, BlockStore
 from coldpress.budget import PoolBudget
-from coldpress.cleaner import Cleaner
+from coldpress.cleaner import LOW, Cleaner
 from coldpress.codecs import Codecs
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError
@@ -27,8 +27,6 @@ from coldpress.ranks import Ranks
 from coldpress.roles.allocator import Zspage
 from coldpress.roles.packer import OpenBlock, Victim
 from coldpress.staging import Staging
-
-_LOW = 3  # free blocks; below that the cleaner is due
 
 Around = Callable[[], AbstractContextManager[object]]
 
@@ -310,7 +308,7 @@ class Writeback:
 
     def _clean_if_due(self, unlocked: bool) -> None:
         # As late as possible: the longer a block waits, the more of it is dead.
-        while self._store.space.free < _LOW and self._cleaner.clean(unlocked=unlocked):
+        while self._store.space.free < LOW and self._cleaner.clean(unlocked=unlocked):
             pass
 
     def _must(self, written: bool) -> None:

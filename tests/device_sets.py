@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from coldpress import Pipeline, SlotEmpty
+from coldpress import DeviceError, Pipeline, SlotEmpty
 from coldpress.config import load_config
 from coldpress.opendevice import OpenDevice
 from coldpress.testing.pages import page
@@ -80,3 +81,38 @@ def before_each(device: Any, call: str, hook: Callable[[int], None]) -> Callable
 
     setattr(device, call, hooked)
     return real
+
+
+def states(pipeline: Pipeline) -> dict[int, str]:
+    """The state of each device, by its number."""
+    return {one.number: one.state for one in pipeline.devices()}
+
+
+def broken(offset: int) -> None:
+    """A hook for `before_each`."""
+    raise DeviceError("Input/output error")
+
+
+class Elsewhere:
+    """A call in a thread of its own, and what came of it."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._call = call
+        self.thread = threading.Thread(target=self._run)
+
+    def start(self) -> Elsewhere:
+        self.thread.start()
+        return self
+
+    def _run(self) -> None:
+        try:
+            self.result = self._call()
+        except BaseException as error:
+            self.error = error
+
+    def join(self) -> Elsewhere:
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        return self

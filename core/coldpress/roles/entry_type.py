@@ -63,6 +63,8 @@ class EntryType(Component):
         `prepare` and `decode` run on any number of threads without a lock, and may be slow. All
         other calls run under the pipeline's lock and must be O(1) but for copying one object.
         A fetched token must stay good whatever happens to the slot afterwards.
+        What a type keeps is memory that the budget counts, or flat tables that `metadata_bytes`
+        counts; a slot costs no Python object.
     """
 
     counts_as: ClassVar[str | None] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coldpress.block import RECORD_BYTES, BlockError, extract_object, table_bytes
 from coldpress.budget import PoolBudget
 from coldpress.component import Buffer, Component, option
 from coldpress.devices import DeviceStatus
@@ -27,12 +28,14 @@ from coldpress.flat import table as flat_table
 from coldpress.hookspecs import hookimpl
 from coldpress.mapping import ReservedMapping
 from coldpress.pipeline import Pipeline, open  # noqa: A004
+from coldpress.recordblock import RecordBlock
 from coldpress.roles import (
     Allocator,
     CacheEntryType,
     Compressor,
     Device,
     DeviceEntryType,
+    DeviceObject,
     EntryContext,
     EntryType,
     Frontend,
@@ -52,7 +55,9 @@ from coldpress.units import Percent, Size
 __version__ = "0.1.0"
 
 __all__ = [
+    "RECORD_BYTES",
     "Allocator",
+    "BlockError",
     "Buffer",
     "CacheEntryType",
     "ColdpressError",
@@ -65,6 +70,7 @@ __all__ = [
     "DeviceEntryType",
     "DeviceError",
     "DeviceFull",
+    "DeviceObject",
     "DeviceStatus",
     "DeviceUnusable",
     "EntryContext",
@@ -84,6 +90,7 @@ __all__ = [
     "PoolBudget",
     "PoolEntryType",
     "PoolFull",
+    "RecordBlock",
     "ReservedMapping",
     "ShadowEntryType",
     "Size",
@@ -93,9 +100,11 @@ __all__ = [
     "Stats",
     "Victim",
     "Zspage",
+    "extract_object",
     "flat_table",
     "hookimpl",
     "open",
     "option",
     "resident",
+    "table_bytes",
 ]

@@ -11,7 +11,9 @@ from coldpress.component import options
 from coldpress.roles import ROLES
 from coldpress.values import default, structure, type_name, written
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a plugin can be called."""
+
 _UNDECORATED = type(attrs.field())  # what `option` leaves in a class that attrs never saw
 
 
@@ -21,7 +23,7 @@ def problem(role: str, component: object) -> str | None:
     if not (isinstance(component, type) and issubclass(component, base)):
         return f"it is no subclass of coldpress.{base.__name__}"
     name = getattr(component, "name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         return f"its name is {name!r}, not a word of letters, digits, '.', '_' and '-'"
     missing = sorted(getattr(component, "__abstractmethods__", ()))
     if missing:

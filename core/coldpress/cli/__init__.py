@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from coldpress import __version__
-from coldpress.cli import check, compare, loading, matrix, plugins, run, schema, test
+from coldpress.cli import check, compare, loading, matrix, new_plugin, plugins, run, schema, test
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
@@ -21,6 +21,7 @@ _COMMANDS = {
     "schema": schema,
     "test": test,
     "matrix": matrix,
+    "new-plugin": new_plugin,
 }
 
 _EPILOG = """\
@@ -31,6 +32,7 @@ examples:
   coldpress plugins                      the parts that a pipeline can be composed from
   coldpress test zstd                    does this part keep its role's promises
   coldpress matrix                       do all the parts work with each other
+  coldpress new-plugin compressor mine   a package of your own to begin with
 
 environment:
   COLDPRESS_PLUGINS=NAME,...   load only these distributions or entry points, and the built-ins

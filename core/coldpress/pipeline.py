@@ -21,6 +21,7 @@ from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
 from coldpress.component import Buffer
 from coldpress.config import PipelineConfig, load_config
+from coldpress.counted import Counted
 from coldpress.devices import Devices, DeviceStatus
 from coldpress.drain import Drain
 from coldpress.entries import Entries
@@ -154,6 +155,20 @@ class Pipeline:
             self._backpressure,
             config.page_size,
             several=not synchronous,
+        )
+        self._counted = Counted(
+            page_size=config.page_size,
+            entries=entries,
+            store=store,
+            budget=budget,
+            codecs=codecs,
+            pools=self._pools,
+            writeback=self._writeback,
+            cleaner=self._cleaner,
+            live=self._live,
+            promotion=self._promotion,
+            cache=self._cache,
+            loads=self._loads,
         )
 
     # -- pages in ---------------------------------------------------------------------------
@@ -329,51 +344,7 @@ class Pipeline:
     def stats(self) -> Stats:
         """The counters, all of one moment."""
         with self._gate.lock:
-            return self._stats()
-
-    def _stats(self) -> Stats:
-        self._pools.reap()
-        entries, space, device = self._entries, self._store.space, self._store.counters
-        return Stats(
-            stored_pages=entries.stored,
-            same_filled_pages=entries.counted_as("same_filled_pages"),
-            incompressible_pages=entries.counted_as("incompressible_pages"),
-            cached_pages=entries.counts[entries.cache_tag],
-            cached_rewrites=self._cache.rewrites,
-            compressed_bytes=entries.object_bytes,
-            pool_bytes=self._budget.used,
-            pool_bytes_peak=self._budget.peak,
-            pool_limit=self._budget.limit,
-            pool_limit_hit=self._budget.limit_hits,
-            written_back_pages=self._writeback.counters.pages,
-            writeback_blocks=device.writes,
-            writeback_bytes=device.write_bytes,
-            inversions=self._writeback.ranks.inversions,
-            young_share=self._writeback.ranks.young_share,
-            writeback_decompressions=self._writeback.counters.decompressions,
-            device_reads=device.reads,
-            device_read_bytes=device.read_bytes,
-            refaults=self._loads.refaults,
-            promoted_pages=self._promotion.pages,
-            readahead_pages=self._promotion.along,
-            clean_drops=self._writeback.counters.clean_drops,
-            cleaned_blocks=self._cleaner.counters.blocks,
-            cleaned_bytes=self._cleaner.counters.bytes,
-            payload_bytes=device.written_payload,
-            live_bytes=space.live_bytes,
-            dead_bytes=space.payload_bytes - space.live_bytes,
-            pending_bytes=0,
-            device_bytes=space.pages * self._page_size,
-            metadata_bytes=entries.metadata_bytes
-            + self._pools.metadata_bytes
-            + self._cache.metadata_bytes
-            + space.metadata_bytes,
-            reconfigurations=self._live.count,
-            retired_pool_pages=self._pools.retired_pages,
-            retired_codec_pages=(
-                entries.origins.others(self._codecs.current[0]) if entries.origins else 0
-            ),
-        )
+            return self._counted.stats()
 
     def pool_resident_bytes(self) -> int:
         """What the pool's mappings have in RAM, as the operating system counts it."""

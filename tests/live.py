@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from fake_plugins import plugin
 
 import coldpress
 from coldpress import Pipeline
+from coldpress.backpressure import Background
 from coldpress.config import load_config
 from coldpress.registry import Registry, default_registry
 from coldpress.testing.pages import any_page, page
@@ -90,7 +92,7 @@ class Stored:
             self.pipeline.store(slot, data)
             self.pages[slot] = data
 
-    def store_folios(self, slots: range, pages: int = 8) -> None:
+    def store_folios(self, slots: range, pages: int = 4) -> None:
         """Store folios of so many pages that shrink well."""
         self.version += 1
         for first in range(slots.start, slots.stop, pages):
@@ -115,9 +117,23 @@ class Stored:
         assert self.pipeline.stats().stored_pages == len(self.pages)
 
 
+def come_to_rest(pipeline: Pipeline) -> None:
+    """Bring all to the device, and wait until no thread of the pipeline has anything to do."""
+    pipeline.sync()
+    backpressure = pipeline._backpressure
+    deadline = time.monotonic() + 60
+    while isinstance(backpressure, Background):
+        with pipeline._gate.lock:
+            busy = backpressure._begun or backpressure._busy
+            if not busy and pipeline._writeback.staging.idle and not pipeline._budget.staged:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def everything(pipeline: Pipeline) -> dict[str, Any]:
     """All that a failed change must leave as it was."""
-    entries, codecs = pipeline._entries, pipeline._codecs
+    entries, codecs, staging = pipeline._entries, pipeline._codecs, pipeline._writeback.staging
     with pipeline._gate.lock:
         return {
             "config": pipeline.config,
@@ -134,7 +150,8 @@ def everything(pipeline: Pipeline) -> dict[str, Any]:
             "origins": entries.origins,
             "pools": (pipeline._pools.current, list(pipeline._pools._retired)),
             "present": list(entries.present),
-            "packer": pipeline._store.packer,
+            "packer": (pipeline._store.packer, pipeline._store.largest_folio),
+            "staging": (staging._packer, staging.buffers, len(staging._cold), len(staging._warm)),
             "marks": (pipeline._writeback.high, pipeline._writeback.accept),
             "budget": attrs.asdict(Budget.of(pipeline)),
             "changes": pipeline._live.count,

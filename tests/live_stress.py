@@ -21,6 +21,7 @@ from coldpress.testing.threads import Report, slow_writes, stress
 
 COMPRESSORS = ({"use": "lz4"}, {"use": "zstd"}, {"use": "brotli", "quality": 1})
 ALLOCATORS = ({"use": "zbud"}, {"use": "zsmalloc"})
+PACKERS = ({"use": "zsmalloc"}, {"use": "zspage"}, {"use": "bounce"})
 POLICIES = ({"use": "lru"}, {"use": "sieve"}, {"use": "clock"}, {"use": "s3fifo"}, {"use": "fifo"})
 
 
@@ -73,6 +74,7 @@ def stress_with_changes(
 ALL = (
     (0.05, [{"compressor": table} for table in COMPRESSORS]),
     (0.07, [{"allocator": table} for table in ALLOCATORS]),
+    (0.13, [{"packer": table} for table in PACKERS]),
     (0.11, [{"policy": table} for table in POLICIES]),
 )
 

@@ -335,13 +335,13 @@ def test_a_folio_is_a_chain_of_the_allocator_it_was_put_into() -> None:
     with opened(True, registry, allocator={"limit": "2MiB"}) as pipeline:
         stored = Stored(pipeline)
         for turn, use in enumerate(("half", "zsmalloc", "half", "zbud")):
-            stored.store_folios(range(turn * 64, turn * 64 + 64), 16)
+            stored.store_folios(range(turn * 64, turn * 64 + 64))
             stored.store(range(256 + turn * 20, 276 + turn * 20), "mixed")
             pipeline.reconfigure({"allocator": {"use": use}})
         stored.check()
         assert retired(pipeline) > 200
         for turn in range(4):
-            stored.store_folios(range(turn * 64, turn * 64 + 64), 16)
+            stored.store_folios(range(turn * 64, turn * 64 + 64))
             stored.store(range(256 + turn * 20, 276 + turn * 20), "mixed")
         assert retired(pipeline) == 0
         stored.check()

@@ -47,6 +47,8 @@ def test_old_objects_stay_readable_and_are_counted_until_rewritten(
             stored.store(slots, "text")
             pipeline.sync()
         assert retired(pipeline) == 0
+        pipeline.reconfigure({"compressor": {"use": "lz4"}})
+        assert retired(pipeline) == 512
         stored.check()
 
 

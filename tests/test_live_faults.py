@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 from fake_plugins import concrete
-from live import Stored, everything, opened, with_plugins
+from live import Stored, come_to_rest, everything, opened, with_plugins
 
 import coldpress
 from coldpress import ConfigError, PipelineClosed, PluginError, PoolBudget, live
@@ -25,6 +25,9 @@ class ItFailed(Exception):
 
 BadDictionary = concrete(coldpress.Compressor, "bad-dictionary")
 BadDictionary.open = lambda self: (_ for _ in ()).throw(PluginError("no such dictionary"))
+NotOpen = concrete(coldpress.Packer, "not-open")
+NotOpen.fits = lambda self, length, page_size: True
+NotOpen.open = lambda self, page_size: (_ for _ in ()).throw(PluginError("can not be opened"))
 NoMemory = concrete(coldpress.Policy, "no-memory")
 NoMemory.open = lambda self, slots: (_ for _ in ()).throw(MemoryError("no address space"))
 
@@ -94,6 +97,7 @@ REGISTRY = with_plugins(
     compressor=[BadDictionary],
     allocator=[NoSpace, Wrong, Counted],
     policy=[NoMemory, Breaks, Forgets],
+    packer=[NotOpen],
 )
 
 
@@ -104,11 +108,16 @@ def stored(request: pytest.FixtureRequest) -> Iterator[Stored]:
         found = Stored(pipeline)
         found.store(range(300))
         found.store_folios(range(320, 480))
-        pipeline.sync()
+        come_to_rest(pipeline)
         yield found
 
 
-WORKING = {"compressor": "brotli", "allocator": "zbud", "policy": "s3fifo"}
+WORKING = {
+    "compressor": "brotli",
+    "allocator": "zbud",
+    "policy": "s3fifo",
+    "packer": "zsmalloc",
+}
 FAILING: list[tuple[dict[str, Any], type[BaseException], str]] = [
     ({"compressor": {"use": "bad-dictionary"}}, PluginError, "no such dictionary"),
     ({"policy": {"use": "no-memory"}}, MemoryError, "no address space"),
@@ -117,6 +126,10 @@ FAILING: list[tuple[dict[str, Any], type[BaseException], str]] = [
     ({"compressor": {"use": "zstd"}, "policy": {"use": "breaks"}}, ItFailed, "an insert"),
     ({"compressor": {"use": "zstd"}, "policy": {"use": "no-memory"}}, MemoryError, "no address"),
     ({"compressor": {"use": "bad-dictionary"}, "policy": {"use": "clock"}}, PluginError, "no such"),
+    ({"packer": {"use": "not-open"}}, PluginError, "can not be opened"),
+    ({"packer": {"use": "zsmalloc"}, "policy": {"use": "breaks"}}, ItFailed, "an insert"),
+    ({"packer": {"use": "page"}}, ConfigError, "can not come into a running pipeline, nor go"),
+    ({"packer": {"use": "aligned", "block": "64KiB"}}, ConfigError, "can not be changed .*16KiB"),
     ({"allocator": {"use": "no-space"}}, ConfigError, "^allocator.limit: no address space"),
     ({"allocator": {"use": "wrong"}}, ItFailed, "a size"),  # while an entry type is opened
     ({"allocator": {"use": "zbud"}, "policy": {"use": "breaks"}}, ItFailed, "an insert"),
@@ -180,7 +193,7 @@ def test_a_failed_change_after_others_leaves_those(stored: Stored) -> None:
     pipeline = stored.pipeline
     pipeline.reconfigure({"compressor": {"use": "zstd"}, "policy": {"use": "sieve"}})
     stored.store(range(50), "text")
-    pipeline.sync()
+    come_to_rest(pipeline)
     before, counted = everything(pipeline), pipeline.stats().retired_codec_pages
     with pytest.raises(ItFailed):
         pipeline.reconfigure({"compressor": {"use": "brotli"}, "policy": {"use": "breaks"}})
@@ -205,8 +218,8 @@ def test_all_that_is_wrong_is_told_at_once(stored: Stored) -> None:
         "compressor.levle: unknown key 'levle' in [compressor] zstd; did you mean 'level'?",
         "policy.use: unknown policy 'nope'; installed: breaks, clock, fifo, forgets, lru, "
         "no-memory, s3fifo, sieve",
-        f"device: 'device' {NOT_LIVE}; compressor, allocator and policy can",
-        f"slots: 'slots' {NOT_LIVE}; compressor, allocator and policy can",
+        f"device: 'device' {NOT_LIVE}; add_device and drain_device give it another",
+        f"slots: 'slots' {NOT_LIVE}; compressor, allocator, policy and packer can",
     ]
     assert everything(stored.pipeline) == before
 
@@ -216,7 +229,7 @@ def test_all_that_is_wrong_is_told_at_once(stored: Stored) -> None:
     [
         ("zstd.toml", "expected a mapping of tables to change, got 'zstd.toml'"),
         ({"policy": "lru"}, "policy: 'policy': expected a table [policy], got 'lru'"),
-        ({3: {}}, "3: unknown table '3'; known: compressor, allocator, policy"),
+        ({3: {}}, "3: unknown table '3'; known: compressor, allocator, policy, packer"),
     ],
 )
 def test_what_is_no_table(stored: Stored, changes: Any, message: str) -> None:

@@ -25,6 +25,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"use": "zbud"},
     ],
     "policy": [{"use": use} for use in ("lru", "clock", "fifo", "sieve", "s3fifo")],
+    "packer": [{"use": use} for use in ("bounce", "zsmalloc", "zspage", "aligned")],
 }
 
 
@@ -32,6 +33,7 @@ class LiveMachine(PipelineMachine):
     """The kit's machine, and changes of one part or of several."""
 
     over: ClassVar[dict[str, Any]] = {}
+    changeable: ClassVar[frozenset[str]] = frozenset(TABLES)
 
     def tables(self) -> dict[str, Any]:
         return self.over
@@ -42,6 +44,7 @@ class LiveMachine(PipelineMachine):
         )
     )
     def reconfigure(self, changes: dict[str, Any]) -> None:
+        changes = {role: table for role, table in changes.items() if role in self.changeable}
         try:
             self.pipeline.reconfigure(changes)
         except coldpress.ConfigError as error:
@@ -69,6 +72,11 @@ class LiveMachine(PipelineMachine):
             for tag, one in pool.types.items():
                 assert entries.types[tag] is entries.pool_types[tag] is one
                 assert (tag in entries.present) == (pool is pools.current)
+        if self.synchronous:  # else some are in blocks that are being written
+            begun = self.pipeline._writeback.staging._open.values()
+            assert {id(one) for one in entries.staged if one.word & 15 != entries.cache_tag} <= {
+                id(victim) for block in begun for victim in block.victims
+            }
         known = sum(len(pool.types) for pool in (pools.current, *pools._retired))
         assert known + 5 == sum(one is not None for one in entries.types)
         if entries.origins is None:
@@ -79,7 +87,7 @@ class LiveMachine(PipelineMachine):
             codec = entries.origins._codecs[slot]
             if one is not None:
                 assert (codec or 255) == (one.describe(word >> 5)[0] or 255)
-            elif word & 15 != entries.device_tag:
+            elif word & 15 != entries.device_tag or not entries.origins.on_device:
                 assert codec in (0, 255)
 
 
@@ -103,6 +111,7 @@ class Cramped(LiveMachine):
 
 
 class WithPagePacker(LiveMachine):
+    changeable = frozenset(TABLES) - {"packer"}
     over: ClassVar[dict[str, Any]] = {"packer": {"use": "page", "block": "4KiB"}}
 
 

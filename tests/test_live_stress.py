@@ -46,7 +46,7 @@ def commits_with_the_id_of_the_moment(pipeline: Pipeline) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("fault", [commits_with_the_id_of_the_moment])
 def test_the_stress_sees_a_planted_fault(fault: Callable[[Pipeline], None]) -> None:
-    changes = [(0.001, tables) for _, tables in ALL]
+    changes = [(0.001, ALL[0][1])]  # the compressor alone, as often as can be
     for _ in range(8):
         with Pipeline(load_config(shape(1000))) as pipeline:
             fault(pipeline)

@@ -54,12 +54,11 @@ class BlockStore:
     def __init__(
         self, device: Device, packer: Packer, page_size: int, lock: threading.Lock
     ) -> None:
-        self.packer = packer
-        self.largest_folio = packer.largest_folio(page_size)
+        self._page_size = page_size
+        self.use(packer)
         self.space = DeviceSpace(packer.block, page_size, RESERVE_BLOCKS, lock)
         self.counters = DeviceCounters()
         self.last_error: DeviceError | None = None
-        self._page_size = page_size
         self._uuid = secrets.token_bytes(16)
         self._epoch = 1
         self._sequence = 0
@@ -86,6 +85,11 @@ class BlockStore:
             with contextlib.suppress(DeviceError):  # the first error says what is wrong
                 device.close()
             raise
+
+    def use(self, packer: Packer) -> None:
+        """Blocks are this packer's from now on. What others wrote has the same format."""
+        self.packer = packer
+        self.largest_folio = packer.largest_folio(self._page_size)
 
     def next_sequence(self) -> int:
         """The age of the next record; a later one is always larger."""

@@ -60,6 +60,13 @@ class PoolBudget:
         if self.used > self.peak:
             self.peak = self.used
 
+    def set_aside(self, size: int) -> bool:
+        """Make the headroom larger by `size` bytes; False, and it is not, if they are in use."""
+        if self.used + size > self.limit - self.headroom + self.staged:
+            return False
+        self.headroom += size
+        return True
+
     def unstage(self, size: int) -> None:
         """Stop counting `size` staged bytes."""
         self.staged -= size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import mmap
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -13,11 +14,12 @@ from coldpress.claims import Claims
 from coldpress.codecs import Codecs
 from coldpress.entries import Entries
 from coldpress.errors import ConfigError, PluginError, Problem
-from coldpress.flat import OS_PAGE
+from coldpress.flat import OS_PAGE, reserve
 from coldpress.locks import Gate
 from coldpress.origins import Origins
 from coldpress.pools import Pool, Pools, open_allocator
-from coldpress.roles import Allocator, Compressor, EntryContext, EntryType, Policy
+from coldpress.roles import Allocator, Compressor, EntryContext, EntryType, Packer, Policy
+from coldpress.staging import headroom
 from coldpress.writeback import Writeback
 
 _BATCH = OS_PAGE // 8  # slots looked at in one hold of the lock: a page of the swap table
@@ -25,7 +27,10 @@ _BATCH = OS_PAGE // 8  # slots looked at in one hold of the lock: a page of the 
 
 @attrs.frozen
 class Running:
-    """The parts of the pipeline in which others are put in place of old ones."""
+    """The parts of the pipeline in which others are put in place of old ones.
+
+    `in_flight`: how many blocks may be being written at a time.
+    """
 
     gate: Gate
     entries: Entries
@@ -35,6 +40,7 @@ class Running:
     pools: Pools
     writeback: Writeback
     context: EntryContext
+    in_flight: int
 
 
 class Change(abc.ABC):
@@ -160,4 +166,29 @@ class AllocatorChange(Change):
         running.entries.enter({}, before)
         running.entries.leave(self._types)
         running.claims.offer(before[: len(running.claims)])
+        running.writeback.set_marks()
+
+
+class PackerChange(Change):
+    """Victims go into another packer's blocks; all such packers can read each other's."""
+
+    def __init__(self, new: Packer) -> None:
+        self._new = new
+        self._buffers = 0
+        self._more: list[mmap.mmap] = []
+
+    def prepare(self, running: Running, discard: ExitStack) -> None:
+        self._new.open(running.context.page_size)
+        limit, in_flight = running.context.budget.limit, running.in_flight
+        self._buffers = headroom(limit, self._new, in_flight) // self._new.block
+        more = self._buffers - running.writeback.staging.buffers
+        self._more = [reserve(self._new.block) for _ in range(more)]
+
+    def switch(self, running: Running, undo: ExitStack) -> None:
+        # Blocks that were begun are the old packer's; what is in them is in the pool as well.
+        running.writeback.empty_staging()
+        undo.callback(running.writeback.set_marks)  # after the rest was undone: it is the last
+        undo.callback(running.store.use, running.store.packer)
+        running.store.use(self._new)
+        running.writeback.staging.change(self._new, self._buffers, self._more, undo)
         running.writeback.set_marks()

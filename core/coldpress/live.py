@@ -8,11 +8,19 @@ from typing import Any
 
 import attrs
 
-from coldpress.changes import AllocatorChange, Change, CompressorChange, PolicyChange, Running
+from coldpress.changes import (
+    AllocatorChange,
+    Change,
+    CompressorChange,
+    PackerChange,
+    PolicyChange,
+    Running,
+)
 from coldpress.config import PipelineConfig
 from coldpress.config.change import change_config
 
 _CHANGES: dict[str, Callable[[Any], Change]] = {
+    "packer": PackerChange,
     "allocator": AllocatorChange,
     "compressor": CompressorChange,
     "policy": PolicyChange,

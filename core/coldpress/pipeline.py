@@ -133,7 +133,17 @@ class Pipeline:
             around,
         )
         self._live = Live(
-            Running(gate, entries, claims, codecs, store, self._pools, self._writeback, context)
+            Running(
+                gate,
+                entries,
+                claims,
+                codecs,
+                store,
+                self._pools,
+                self._writeback,
+                context,
+                0 if synchronous else WRITERS,
+            )
         )
         self._promotion = Promotion(
             entries, config.writeback, claims, keeps_compressed=config.packer.keeps_compressed
@@ -283,20 +293,21 @@ class Pipeline:
             return self._pools.compact()
 
     def reconfigure(self, changes: Mapping[str, Any]) -> None:
-        """Give the running pipeline another compressor, allocator or policy.
+        """Give the running pipeline another compressor, allocator, policy or packer.
 
         `changes` has the tables of a pipeline file that shall be others from now on:
         `{"compressor": {"use": "zstd", "level": 3}, "policy": {"use": "sieve"}}`. Without `use` it
         is the plugin that is there; other keys that are left out take the plugin's defaults, but
-        for the allocator's `limit`, which can not change. Several tables are changed together or
-        not at all, while loads and stores go on.
+        for `limit` and `block`, which can not change. Several tables are changed together or not at
+        all, while loads and stores go on.
 
         What is stored already stays as it is. It is read with the compressor that made it, and lies
         in the allocator that it was put into, until it is rewritten or, in the pool, leaves for the
         device; `Stats.retired_codec_pages` and `retired_pool_pages` tell how much that still is. A
         new policy takes over the order of the old one, but not which slots were used twice; the
         lock is held for as long as its `insert` takes for every object in the pool. The first
-        change of the compressor looks at every slot, some at a time.
+        change of the compressor looks at every slot, some at a time. A new packer reads what the
+        old one wrote; so one that keeps no records, as `page`, can neither come nor go.
 
         Raises `ConfigError` with all that is wrong, `PluginError`, `MemoryError`, `PipelineClosed`,
         or what a part raised; the pipeline is then as it was.

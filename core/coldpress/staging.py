@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import ExitStack
 
 from coldpress.budget import PoolBudget
 from coldpress.errors import PluginError
@@ -26,7 +27,9 @@ class Staging:
     A buffer is real memory from its first use until `trim`, and counts as staged meanwhile:
     giving it back after each block would cost a page fault for every page of the next.
 
-    Attributes: `buffers`, how many may be lent at once.
+    Attributes: `buffers`, how many may be lent at once, when the budget's headroom is what it
+    shall be: after another packer has come, it follows as bytes of the pool become free, and as
+    buffers come back.
 
     Notes: not thread-safe; the pipeline calls under its lock.
     """
@@ -65,7 +68,7 @@ class Staging:
         """An empty block of the group, which the caller closes; None if no buffer is left."""
         if self._warm:
             mapping = self._warm.pop()
-        elif self._cold:
+        elif self._cold and self._may_stage():
             mapping = self._cold.pop()
             self._budget.stage(self._packer.block)
         else:
@@ -91,8 +94,46 @@ class Staging:
             mapping.madvise(mmap.MADV_DONTNEED)
             self._budget.unstage(self._packer.block)
             self._cold.append(mapping)
+        self._shrink()
+
+    def change(self, packer: Packer, buffers: int, more: list[mmap.mmap], undo: ExitStack) -> None:
+        """From now on blocks are this packer's, of the same size; none is open.
+
+        `more` are the buffers that it wants besides those that are there.
+        """
+        undo.callback(self._become, self._packer, self.buffers, self._cold, self._budget.headroom)
+        self._become(packer, buffers, [*self._cold, *more], self._budget.headroom)
+        self._shrink()
+
+    def _become(self, packer: Packer, buffers: int, cold: list[mmap.mmap], headroom: int) -> None:
+        self._packer = packer
+        self.buffers = buffers
+        self._cold = cold
+        self._budget.headroom = headroom
+
+    def take_open(self) -> list[OpenBlock]:
+        """Close all open blocks, which are not to be written."""
+        blocks = list(self._open.values())
+        self._open.clear()
+        return blocks
+
+    @property
+    def bytes(self) -> int:
+        """What the headroom shall be."""
+        return self.buffers * self._packer.block
 
     @property
     def idle(self) -> bool:
         """Whether no block is open or in flight."""
         return not self._lent
+
+    def _may_stage(self) -> bool:
+        budget, block = self._budget, self._packer.block
+        return budget.staged + block <= budget.headroom or budget.set_aside(block)
+
+    def _shrink(self) -> None:
+        """Give up what is there for more than `buffers`, as far as it is not in use."""
+        budget = self._budget
+        budget.headroom = min(budget.headroom, max(self.bytes, budget.staged))
+        while self._cold and len(self._cold) + len(self._warm) + len(self._lent) > self.buffers:
+            self._cold.pop()

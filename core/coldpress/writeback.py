@@ -102,13 +102,13 @@ class Writeback:
         self.set_marks()
 
     def set_marks(self) -> None:
-        """`high` and `accept` for the present allocator."""
+        """`high` and `accept` for the present allocator and packer."""
         high, accept = self._shares
         budget = self._budget
         # In a small pool what is set aside for blocks is more than the share above `high`:
         # writeback begins early enough all the same that one more object finds room.
         grant = self._pools.current.allocator.largest_grant(self._page_size)
-        usable = budget.limit - budget.headroom - grant
+        usable = budget.limit - self.staging.bytes - grant
         room = budget.limit - self._cached
         self.high = max(0, min(self._cached + int(room * high), usable))
         self.accept = max(0, self.high - int(room * (high - accept)))
@@ -282,6 +282,16 @@ class Writeback:
         """After a round: give idle buffers back to the system."""
         if self.staging.idle:
             self.staging.trim()
+
+    def empty_staging(self) -> None:
+        """Take what is in blocks that are not full yet out of them: it is in the pool all along."""
+        blocks = self.staging.take_open()
+        victims = [victim for block in blocks for victim in block.victims]
+        for victim in sorted(victims, key=lambda one: one.sequence, reverse=True):
+            self._entries.not_written(victim, restore=True)
+        for block in blocks:
+            self.staging.give_back(block)
+        self.tidy()
 
     def flush_open(self, *, unlocked: bool = False) -> None:
         """Write the blocks that are not full yet. Raises `DeviceError` if one can not be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,11 +18,15 @@ from coldpress.errors import ConfigError, Problem
 from coldpress.units import format_size
 from coldpress.values import describe
 
-CHANGEABLE = ("compressor", "allocator", "policy")
+CHANGEABLE = ("compressor", "allocator", "policy", "packer")
 """The roles that a running pipeline may have another plugin for."""
 
 _KEPT = (("allocator", "limit"), ("packer", "block"))
 """Keys that say how large something is that is there already."""
+
+
+_CAN = f"{', '.join(CHANGEABLE[:-1])} and {CHANGEABLE[-1]} can"
+_INSTEAD = defaultdict(lambda: _CAN, device="add_device and drain_device give it another")
 
 
 @attrs.frozen
@@ -50,8 +55,7 @@ def change_config(
     free = {}
     for key, value in document.data.items():
         if key in fixed:
-            can = f"{', '.join(CHANGEABLE[:-1])} and {CHANGEABLE[-1]}"
-            report.add(f"{key!r} can not be changed on a running pipeline; {can} can", (key,))
+            report.add(f"{key!r} can not be changed on a running pipeline; {_INSTEAD[key]}", (key,))
         else:
             free[key] = value
     Table(_NoKeys, free, (), "", also=CHANGEABLE).check(report)
@@ -74,7 +78,7 @@ def change_config(
         report.add(message, *paths)
     report.raise_if_any()
     changed = attrs.evolve(config, **builder.built, names={**config.names, **builder.names})
-    for path, message in [*between(changed), *_over_time(config, changed, largest_folio)]:
+    for path, message in [*between(changed), *_over_time(config, changed, free, largest_folio)]:
         report.add(message, path)
     report.raise_if_any()
     return changed
@@ -88,23 +92,23 @@ def _present(config: PipelineConfig) -> dict[str, dict[str, Any]]:
 
 
 def _over_time(
-    old: PipelineConfig, new: PipelineConfig, largest_folio: int
+    old: PipelineConfig, new: PipelineConfig, changes: Mapping[str, Any], largest_folio: int
 ) -> Iterator[tuple[Path, str]]:
     """What is wrong between the components that were there and those that come."""
-    packer = new.packer
-    if packer.keeps_compressed != old.packer.keeps_compressed:
-        keeps, does_not = old.packer, packer
-        if packer.keeps_compressed:
-            keeps, does_not = packer, old.packer
+    if "packer" not in changes:
+        return
+    for one in (old.packer, new.packer):
+        if not one.keeps_compressed:
+            yield (
+                ("packer", "use"),
+                f"'use' in [packer]: {one.name!r} can not come into a running pipeline, nor go: it "
+                "writes pages decompressed and without records, so with it there are no folios and "
+                "no cleaner",
+            )
+            return
+    if new.packer.largest_folio(new.page_size) < largest_folio:
         yield (
             ("packer", "use"),
-            f"'use' in [packer]: {old.packer.name!r} can not be changed to {packer.name!r} on a "
-            f"running pipeline: {does_not.name!r} writes each page decompressed and without a "
-            f"record, so it has no folios and no cleaner, as {keeps.name!r} has",
-        )
-    elif packer.largest_folio(new.page_size) < largest_folio:
-        yield (
-            ("packer", "use"),
-            f"'use' in [packer]: {packer.name!r} can not write folios of "
+            f"'use' in [packer]: {new.packer.name!r} can not write folios of "
             f"{format_size(largest_folio)}, and the pool may hold such",
         )

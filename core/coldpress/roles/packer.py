@@ -197,7 +197,8 @@ class Packer(Component):
 
     Its blocks then are those of `coldpress.block`, header, records and objects: the cleaner and
     readahead find objects by their records, and `extract` is given what the cleaner moved too.
-    `coldpress.recordblock.RecordBlock` makes such blocks.
+    `coldpress.recordblock.RecordBlock` makes such blocks. So a running pipeline can change from one
+    such packer to another, and `extract` may be given what that one wrote.
     """
 
     block: Size = option(

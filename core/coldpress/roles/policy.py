@@ -66,7 +66,8 @@ class Policy(Component):
     def restore(self, slot: int) -> None:
         """An evicted object comes back to the cold end: it is the very next victim again.
 
-        It may be known by another of its folio's slots now.
+        It may be known by another of its folio's slots now, or it was another policy that named it,
+        in whose place this one has come.
         """
 
     def coldest(self) -> int:

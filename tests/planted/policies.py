@@ -119,6 +119,10 @@ class SearchesToRemove(Lru):
         with contextlib.suppress(ValueError):
             self._seen.remove(slot)
 
+    @property
+    def metadata_bytes(self) -> int:
+        return super().metadata_bytes + self._seen.itemsize * len(self._seen)
+
 
 class SearchesForTheColdest(Clock):
     """Passes all that were used at each look, and leaves their bits."""
@@ -149,11 +153,11 @@ class KeepsAnObjectASlot(Lru):
 
 
 class HidesATable(Lru):
-    """One of its two tables is not counted."""
+    """A quarter of its tables is counted."""
 
     @property
     def metadata_bytes(self) -> int:
-        return super().metadata_bytes // 2
+        return super().metadata_bytes // 4
 
 
 _TABLES: dict[int, SlotList] = {}

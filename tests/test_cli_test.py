@@ -147,6 +147,19 @@ def test_ctrl_c_ends_it(capsys: Out) -> None:
     assert capsys.readouterr().err == "coldpress: interrupted\n"
 
 
+def test_it_ends_when_nobody_reads_what_it_prints() -> None:
+    command = [sys.executable, "-m", "coldpress", "test", "none"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.readline().startswith("compressor none")
+        run.stdout.close()
+        assert run.stderr.read() == ""
+        assert run.wait(timeout=60) == 1
+
+
 def test_plugins_of_one_name_are_all_tested(capsys: Out) -> None:
     found = as_json(capsys, "test", "zsmalloc")
     assert [plugin["role"] for plugin in found["plugins"]] == ["allocator", "packer"]

@@ -37,7 +37,8 @@ def run(
     `kit` is called when pytest has begun, so that it explains what fails in a module that is loaded
     by it.
     While it lasts `sys.stdout` is what pytest captures: `tell` writes to what it was before.
-    Raises `KeyboardInterrupt` if it was interrupted, `RuntimeError` if pytest could not run it.
+    Raises `KeyboardInterrupt` if it was interrupted, `RuntimeError` if pytest could not run it, and
+    the `OSError` of a `tell` that can not: nothing more is checked then.
     """
     recorder = _Recorder(tell)
     with tempfile.TemporaryDirectory(prefix="coldpress-kit-") as folder:
@@ -55,6 +56,8 @@ def run(
         finally:
             in_progress.pop()
             sys.modules.pop(module.stem, None)
+    if recorder.unheard is not None:
+        raise recorder.unheard
     if status == pytest.ExitCode.INTERRUPTED and not recorder.errors:
         raise KeyboardInterrupt
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -89,6 +92,7 @@ class _Recorder:
     def __init__(self, tell: Callable[[Check], None] | None) -> None:
         self.checks: list[Check] = []
         self.errors: list[str] = []
+        self.unheard: OSError | None = None
         self._tell = tell
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -106,7 +110,11 @@ class _Recorder:
         )
         self.checks.append(check)
         if self._tell:
-            self._tell(check)
+            try:
+                self._tell(check)
+            except OSError as error:  # whoever read it has gone; pytest would call that its own
+                self.unheard = error
+                pytest.exit(str(error))
 
 
 def in_words(name: str) -> str:

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from policy_models import ClockModel, FifoModel, LruModel, Model, S3FifoModel, SieveModel
 
 from coldpress import Percent, Policy, SlotList
-from coldpress.testing.policy import (
-    SLOTS,
-    Driven,
-    History,
-    PolicyContract,
-    PolicyTests,
-    histories,
-)
+from coldpress.testing.histories import SLOTS, Driven, History, histories
+from coldpress.testing.policy import PolicyContract, PolicyTests
 from coldpress_plugins.policies.clock import Clock
 from coldpress_plugins.policies.fifo import Fifo
 from coldpress_plugins.policies.lru import Lru

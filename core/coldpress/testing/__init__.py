@@ -66,6 +66,7 @@ def explain_failures() -> None:
         "entry_claims",
         "entry_kinds",
         "entry_machine",
+        "histories",
         "leftovers",
         "machine",
         "packing",

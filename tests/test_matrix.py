@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -240,3 +243,21 @@ def test_a_wrong_call_is_one_line(words: list[str], message: str, capsys: Out) -
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_ctrl_c_ends_it_after_a_combination_and_tells_what_was_done() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "coldpress", "matrix", "--with", "device=memory"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert first.startswith("ok  ")
+    assert (process.returncode, err) == (130, "coldpress: interrupted\n")
+    tried = [line for line in (first + out).splitlines() if line.startswith("ok  ")]
+    assert f"combinations\t{len(tried)}, {len(tried)} passed, 0 failed" in out
+    assert len(tried) <= 2

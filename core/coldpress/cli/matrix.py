@@ -16,6 +16,7 @@ from coldpress.config.report import Report
 from coldpress.config.schema import DEFAULT_USE
 from coldpress.errors import PluginError
 from coldpress.harness.errors import InputError
+from coldpress.harness.interrupt import Interrupt
 from coldpress.harness.progress import Progress
 from coldpress.names import did_you_mean
 from coldpress.registry import default_registry
@@ -44,7 +45,8 @@ examples:
 A text in --set may hold {scratch}, the name of a folder that is empty at the beginning; a device's
 `path` is in there if it is not given.
 
-exit status: 0 all combinations work, 1 one of them does not, 2 there is no such plugin or option"""
+exit status: 0 all combinations work, 1 one of them does not, 2 there is no such plugin or option,
+130 stopped by Ctrl-C, after the combination that was tried (what was done so far is printed)"""
 
 
 def add(subparsers: Any) -> None:
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(str(error)) from error
     began = time.monotonic()
-    with Progress(sys.stderr.isatty() and not args.json) as progress:
+    with Interrupt() as stop, Progress(sys.stderr.isatty() and not args.json) as progress:
         matrix = Matrix(_axes(args), default_registry())
         progress.phase("combinations", len(matrix.plan.rows))
 
@@ -102,13 +104,15 @@ def run(args: argparse.Namespace) -> int:
                 _print_trial(args, trial)
             progress.advance(1)
 
-        matrix.run(tell)
+        matrix.run(tell, stop)
     seconds = time.monotonic() - began
     if args.json:
         print(json.dumps(_asdict(args, matrix, seconds), indent=2))
     else:
         _print_rest(matrix, seconds)
-    return 0 if matrix.trials and not matrix.failed else 1
+    if len(matrix.trials) < len(matrix.plan.rows):
+        raise KeyboardInterrupt
+    return 0 if matrix.ok else 1
 
 
 def _axes(args: argparse.Namespace) -> Any:
@@ -197,7 +201,7 @@ def _again(args: argparse.Namespace, row: Row) -> str:
 
 def _asdict(args: argparse.Namespace, matrix: Matrix, seconds: float) -> dict[str, Any]:
     return {
-        "ok": bool(matrix.trials) and not matrix.failed,
+        "ok": matrix.ok,
         "plugins": dict(_axes_of(matrix)),
         "left_out": [
             {"role": one.role, "name": one.name, "why": one.why} for one in matrix.axes.left_out

@@ -61,11 +61,19 @@ class Matrix:
         values = [list(values) for values in self.axes.values.values()]
         self.plan = covering(values, lambda row: self._combination(row).refusal())
 
-    def run(self, tell: Callable[[Trial], None]) -> None:
-        """Try every row; `tell` hears of each at once. Raises `KeyboardInterrupt`."""
+    def run(self, tell: Callable[[Trial], None], stop: Callable[[], bool]) -> None:
+        """Try every row, until `stop` says to end; `tell` hears of each at once."""
         for row in self.plan.rows:
+            if stop():
+                return
             self.trials.append(self._try(row))
             tell(self.trials[-1])
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row was tried, there are some, and none failed."""
+        done = len(self.trials) == len(self.plan.rows)
+        return done and bool(self.trials) and not self.failed
 
     @property
     def failed(self) -> list[Trial]:

@@ -169,7 +169,17 @@ def test_a_combination_that_fails_is_named_and_can_be_repeated(capsys: Out) -> N
     assert report["ok"] is False
 
 
-def test_a_pipeline_in_which_a_part_never_worked_proves_nothing(capsys: Out) -> None:
+def test_a_pipeline_that_wrote_nothing_back_proves_nothing(capsys: Out) -> None:
+    assert main(["matrix", *withs(), "--set", "allocator.limit=64MiB"]) == 1
+    out = capsys.readouterr().out
+    assert "FAILED  lz4-zsmalloc-lru-bounce-memory-filled" in out
+    assert (
+        "AssertionError: this never happened, so that nothing is proved: evict, begin, extract, "
+        "read_into, written_back_pages, refaults" in out
+    )
+
+
+def test_a_part_that_does_nothing_is_a_failure(capsys: Out) -> None:
     assert main(["matrix", *withs(policy="forgets")]) == 1
     assert "FAILED  lz4-zsmalloc-forgets-bounce-memory-filled" in capsys.readouterr().out
 

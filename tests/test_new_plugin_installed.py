@@ -70,9 +70,13 @@ def told(shell: Shell) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def installed(shell: Shell, told: dict[str, list[str]]) -> dict[str, list[str]]:
     """The same, after the first of these commands."""
-    for role, (install, *_) in told.items():
-        assert install.startswith("pip install ./coldpress-my-"), role
-        shell(f"{install} -q")
+    (first, *_), *others = told.values()
+    assert first == "pip install ./coldpress-my-compressor"
+    shell(first)
+    # The other folders by one command, and built by what is there: it saves half a minute.
+    folders = [install.removeprefix("pip install ") for install, *_ in others]
+    shell("pip install hatchling")
+    shell(f"pip install --no-build-isolation --no-deps {' '.join(folders)}")
     return told
 
 

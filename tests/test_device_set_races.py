@@ -29,6 +29,8 @@ from coldpress import (
     Pipeline,
     PipelineClosed,
 )
+from coldpress.drain import Drain
+from coldpress.opendevice import OpenDevice
 from coldpress.testing.pages import PAGE, page
 
 
@@ -216,9 +218,19 @@ def test_ctrl_c_ends_a_drain_and_nothing_is_lost() -> None:
         main = threading.main_thread().ident
         assert main is not None
 
+        begin = pipeline._devices._begin_drain
+        stops: list[threading.Event] = []
+
         def interrupt(call: int) -> None:
             if call == 3:
                 signal.pthread_kill(main, signal.SIGINT)
+                assert stops[0].wait(60)
+
+        def begun(one: OpenDevice, stop: threading.Event) -> Drain:
+            stops.append(stop)
+            return begin(one, stop)
+
+        pipeline._devices._begin_drain = begun
 
         meanwhile(pipeline, interrupt)
         with pytest.raises(KeyboardInterrupt):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal
 
 import attrs
 
+from coldpress.apart import Apart
 from coldpress.blockstore import BlockStore
 from coldpress.config import PipelineConfig, load_device
 from coldpress.drain import Drain
@@ -51,7 +53,7 @@ class Devices:
         store: BlockStore,
         config: PipelineConfig,
         largest: int,
-        begin_drain: Callable[[OpenDevice], Drain],
+        begin_drain: Callable[[OpenDevice, threading.Event], Drain],
     ) -> None:
         self._gate = gate
         self._store = store
@@ -83,17 +85,8 @@ class Devices:
 
     def drain(self, number: int) -> int:
         """Empty and close a device; bytes moved. Raises as `Pipeline.drain_device` does."""
-        space = self._store.space
-        with self._gate.entered():
-            one = self._drainable(number)
-            drain = self._begin_drain(one)
-            space.drain(one, True)
-        try:
-            return self._run(drain)
-        finally:
-            with self._gate.lock:
-                if one in space.members:
-                    space.drain(one, False)
+        # Ctrl-C must not come amid a change of the tables.
+        return Apart("coldpress-drain", partial(self._drain, number)).result()
 
     def list(self) -> list[DeviceStatus]:
         """All of them, by their numbers."""
@@ -111,16 +104,18 @@ class Devices:
                 for one in members
             ]
 
-    def _run(self, drain: Drain) -> int:
-        # In a thread of its own: Ctrl-C comes to the calling one, and never amid a change of the
-        # tables. At the end of the block the thread is waited for.
-        with ThreadPoolExecutor(1, "coldpress-drain") as worker:
-            running = worker.submit(drain.run)
-            try:
-                return running.result()
-            except BaseException:
-                drain.stop()
-                raise
+    def _drain(self, number: int, stop: threading.Event) -> int:
+        space = self._store.space
+        with self._gate.entered():
+            one = self._drainable(number)
+            drain = self._begin_drain(one, stop)
+            space.drain(one, True)
+        try:
+            return drain.run()
+        finally:
+            with self._gate.lock:
+                if not one.forgotten:
+                    space.drain(one, False)
 
     def _drainable(self, number: int) -> OpenDevice:
         members = {one.number: one for one in self._store.space.members}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from coldpress.block import BlockError
@@ -19,7 +20,7 @@ _NAMED = 8  # slots of which an error tells
 
 
 class _Stopped(Exception):
-    """The thread that asked for it has been interrupted."""
+    """Nobody waits for it any more: the thread that asked for it was interrupted."""
 
 
 class Drain:
@@ -28,7 +29,9 @@ class Drain:
     Block by block, by the records in them; then what is left, because its block has none or they
     are damaged, slot by slot. Clean copies of objects in RAM move like all others.
 
-    Notes: `run` is called once, without the pipeline's lock; `stop` by any thread.
+    When `stop` is set it ends soon, and what has been moved stays where it is.
+
+    Notes: `run` is called once, without the pipeline's lock.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Drain:
         mover: Mover,
         cleaner: Cleaner,
         one: OpenDevice,
+        stop: threading.Event,
     ) -> None:
         self._gate = gate
         self._entries = entries
@@ -47,12 +51,8 @@ class Drain:
         self._cleaner = cleaner
         self._one = one
         self._moved = 0
-        self._stopped = False
+        self._stop = stop
         self._unreadable: list[tuple[DeviceObject, Exception]] = []
-
-    def stop(self) -> None:
-        """End soon; what has been moved stays where it is."""
-        self._stopped = True
 
     def run(self) -> int:
         """Empty the device, forget it and close it; how many object bytes were moved.
@@ -174,7 +174,7 @@ class Drain:
     def _check(self) -> None:
         """After the lock was let go. Raises `PipelineClosed`, `DeviceFull`, `_Stopped`."""
         self._gate.check()
-        if self._stopped:
+        if self._stop.is_set():
             raise _Stopped
         if not self._one.draining:
             raise self._no_room()

@@ -368,7 +368,7 @@ class Pipeline:
             )
 
     def close(self) -> None:
-        """Release the device and all memory. Safe to call twice.
+        """Release all devices and all memory. Safe to call twice.
 
         Calls that wait for room end with `PipelineClosed`, as do later stores and loads.
         """

@@ -196,14 +196,9 @@ def a_tag_is_free_too_early(pipeline: Pipeline) -> None:
     pools.replace = at_once  # type: ignore[method-assign]
 
 
-def new_objects_go_to_the_old_allocator(pipeline: Pipeline) -> None:
-    pipeline._stores._claims.offer = lambda tags: None  # type: ignore[method-assign]
-
-
 FAULTS = [
     the_old_allocator_is_closed_too_early,
     a_tag_is_free_too_early,
-    new_objects_go_to_the_old_allocator,
     the_new_codec_id_is_put_on_old_bytes,
     the_new_policy_misses_a_slot,
     the_old_policy_stays_in_use,

@@ -135,19 +135,30 @@ class AllocatorChange(Change):
             running.pools.reap()
             old = running.pools.current.types
             tags = running.entries.free_tags[: len(old)]
-            if len(tags) < len(old):
-                message = (
-                    f"no tag is left for its objects: {running.pools.retired} allocators that were "
-                    f"replaced still hold {running.pools.retired_pages} pages, which leave by "
-                    "writeback, or when they are overwritten or invalidated"
-                )
-                raise ConfigError([Problem("allocator", message)])
+            self._check_room(running.pools, enough=len(tags) == len(old))
             open_allocator(self._new, context.budget, context.page_size)
             discard.callback(self._new.close)
             for tag, one in zip(tags, old.values(), strict=True):
                 self._types[tag] = type(one)()
                 self._types[tag].open(context)
                 discard.callback(self._types[tag].close)
+
+    def _check_room(self, pools: Pools, *, enough: bool) -> None:
+        """Raises `ConfigError` if older pools are in the way; `enough`: there are tags."""
+        if not enough:
+            message = (
+                f"no tag is left for its objects: {pools.retired} allocators that were replaced "
+                f"still hold {pools.retired_pages} pages, which leave by writeback, or when they "
+                "are overwritten or invalidated"
+            )
+        elif left := pools.retired_for_good:  # else the pool might be full of what can not leave
+            message = (
+                f"the allocator before still holds {left} pages that are never written back; they "
+                "leave when they are overwritten or invalidated"
+            )
+        else:
+            return
+        raise ConfigError([Problem("allocator", message)])
 
     def switch(self, running: Running, undo: ExitStack) -> None:
         entries, pools = running.entries, running.pools

@@ -72,11 +72,9 @@ class Entries(Words):
         """What these slots have on the device was made with this codec id, if it is older."""
         for slot in slots:
             word = self.table.get(slot)
-            tag = word & TAG_MASK
-            one = self.pool_types[tag]
-            if one is not None:
-                origins.older(slot, one.describe(word >> PAYLOAD_AT)[0])
-            elif tag == self.device_tag and origins.on_device:
+            if word & TAG_MASK != self.device_tag:
+                origins.older(slot, self._codec(word))
+            elif origins.on_device:
                 origins.older(slot, codec)
 
     def stage(self, victim: Victim) -> None:
@@ -190,12 +188,11 @@ class Entries(Words):
 
     def _note_origin(self, origins: Origins, slots: Iterable[int], word: int) -> None:
         """Which compressor made what these slots have now."""
-        tag = word & TAG_MASK
-        if tag == self.device_tag and origins.on_device:
-            return  # it is the object that was in the pool
-        one = self.pool_types[tag]
-        codec = STORED if one is None else one.describe(word >> PAYLOAD_AT)[0]
-        origins.note(slots, codec)
+        if word & TAG_MASK != self.device_tag or not origins.on_device:
+            origins.note(slots, self._codec(word))  # else it is the object that was in the pool
+
+    def _codec(self, word: int) -> int:
+        return self._type(word).codec(word >> PAYLOAD_AT) if word else STORED
 
     def _retire(self, slot: int, word: int, leaving: range) -> bool:
         """Free what a slot's word stands for; whether the slot was in use a short while ago.

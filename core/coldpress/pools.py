@@ -10,7 +10,7 @@ from coldpress.budget import PoolBudget
 from coldpress.entries import Entries
 from coldpress.errors import ConfigError, Problem
 from coldpress.roles.allocator import Allocator
-from coldpress.roles.entry_type import EntryType
+from coldpress.roles.entry_type import EntryType, PoolEntryType
 
 
 @attrs.frozen(eq=False)
@@ -81,6 +81,17 @@ class Pools:
     def retired_pages(self) -> int:
         """How many slots have their object in a pool that was replaced."""
         return sum(self._entries.counts[tag] for pool in self._retired for tag in pool.types)
+
+    @property
+    def retired_for_good(self) -> int:
+        """How many of these slots have an object that writeback can not take out."""
+        counts = self._entries.counts
+        return sum(
+            counts[tag]
+            for pool in self._retired
+            for tag, one in pool.types.items()
+            if not isinstance(one, PoolEntryType)
+        )
 
     def compact(self) -> int:
         """Move the objects of each together; how many bytes went back to the system."""

@@ -114,6 +114,10 @@ class EntryType(Component):
         """How many slots the payload was committed for as one: 1, or 1 << order of a folio."""
         return 1
 
+    def codec(self, payload: int) -> int:
+        """The id of the codec that made the object; 0 if none did. Only to count what is left."""
+        return 0
+
     @abc.abstractmethod
     def release(self, payload: int) -> None:
         """The word has left the table: free what it stood for."""
@@ -152,6 +156,9 @@ class PoolEntryType(EntryType):
     @abc.abstractmethod
     def describe(self, payload: int) -> tuple[int, int, int]:
         """The object's codec id, its folio order and its length in bytes."""
+
+    def codec(self, payload: int) -> int:
+        return self.describe(payload)[0]
 
     @abc.abstractmethod
     def copy_into(self, payload: int, out: memoryview, at: int) -> None:

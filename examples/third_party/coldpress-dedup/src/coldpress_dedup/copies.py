@@ -71,6 +71,10 @@ class Copies:
             and self.read(number)[1] == data
         )
 
+    def codec(self, number: int) -> int:
+        """The id of the codec that made the copy."""
+        return self._codecs[number]
+
     def read(self, number: int) -> tuple[int, bytes]:
         """The copy's codec and bytes."""
         data = self._allocator.read(self._handles[number], self._lengths[number])

@@ -84,6 +84,9 @@ class Dedup(EntryType):
         codec, data = token
         return self._codecs.decode(codec, data, self._page_size)
 
+    def codec(self, payload: int) -> int:
+        return self._copies.codec(payload)
+
     def release(self, payload: int) -> None:
         self.references -= 1
         if self._copies.drop(payload):

@@ -120,6 +120,19 @@ def test_the_same_compressor_again_costs_no_byte_a_slot() -> None:
         assert pipeline._entries.origins is not None
 
 
+def test_the_tables_have_24_bytes_a_page_and_one_more_with_a_second_compressor() -> None:
+    slots = 40_000
+    tables = {"allocator": {"limit": "64MiB", "chain": 8}, "packer": {"block": "64KiB"}}
+    with opened(True, slots=slots, device={"size": "16MiB"}, **tables) as pipeline:
+        body = page("mixed", 1, 1)[:600] + bytes(PAGE - 604)
+        for slot in range(slots):
+            pipeline.store(slot, slot.to_bytes(4, "little") + body)
+        assert pipeline.stats().metadata_bytes <= 24 * slots
+        pipeline.reconfigure({"compressor": {"use": "zstd"}})
+        assert pipeline.stats().metadata_bytes <= 25 * slots + PAGE
+        assert retired(pipeline) == slots
+
+
 def test_a_dictionary_that_was_written_anew_is_another_compressor(tmp_path: Path) -> None:
     file = tmp_path / "pages.dict"
     samples = [page("text", slot, 0) for slot in range(200)]

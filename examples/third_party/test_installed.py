@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 HERE = Path(__file__).parent
 FOLDERS = sorted(one.parent for one in HERE.glob("coldpress-*/pyproject.toml"))
@@ -47,6 +48,8 @@ def test_there_is_a_pipeline_for_each() -> None:
 @pytest.mark.parametrize("file", PIPELINES, ids=lambda one: one.stem)
 def test_its_pipeline_is_right_and_gives_every_page_back(file: Path, tmp_path: Path) -> None:
     coldpress("check", str(file), cwd=tmp_path)
+    schema = coldpress("schema", cwd=tmp_path)
+    Draft202012Validator(schema).validate(tomllib.loads(file.read_text()))
     corpus = tmp_path / "input"
     library = Path(json.__file__).parents[1]
     corpus.write_bytes(

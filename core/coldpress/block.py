@@ -6,7 +6,7 @@ little-endian.
     header    64 bytes
     records   24 bytes each, `count` of them
     objects   for each record, in their order: the record again (24 bytes, "inline"), then the
-              compressed bytes
+              compressed bytes; a word record has 8 bytes here, a tombstone none
     zeros     to the end of the last page
 
 Header: magic "CPBK", version u8, record size u8, flags u16 (0), uuid 16 bytes, epoch u32, pages
@@ -30,11 +30,15 @@ import attrs
 
 from coldpress.checksum import crc32
 from coldpress.folio import MAX_ORDER
-from coldpress.roles.packer import BlockIdentity, DeviceObject
+from coldpress.roles.packer import (
+    KIND_OBJECT,
+    KIND_TOMBSTONE,
+    BlockIdentity,
+    DeviceObject,
+)
 
 MAGIC = b"CPBK"
 VERSION = 1
-KIND_OBJECT = 1
 
 _HEADER = struct.Struct("<4sBBH16sIIQQIII")
 _CRC = struct.Struct("<I")
@@ -58,6 +62,11 @@ class Record:
     codec: int
     crc: int
 
+    @property
+    def room(self) -> int:
+        """What it counts for in its block: its bytes, but a tombstone for one."""
+        return max(self.length, 1)
+
 
 @attrs.frozen
 class Header:
@@ -67,6 +76,16 @@ class Header:
     pages: int
     payload: int
     records: list[Record]
+
+
+@attrs.frozen
+class Head:
+    """A block's header alone; `count` records stand behind it."""
+
+    identity: BlockIdentity
+    pages: int
+    payload: int
+    count: int
 
 
 class BlockError(ValueError):
@@ -79,9 +98,9 @@ def table_bytes(objects: int, align: int = 1) -> int:
     return size + -size % align
 
 
-def shape_of(length: int, codec: int, order: int) -> int:
+def shape_of(length: int, codec: int, order: int, kind: int = KIND_OBJECT) -> int:
     """A record's first word, without the place."""
-    return length << 24 | codec << 48 | KIND_OBJECT << 56 | order << 60
+    return length << 24 | codec << 48 | kind << 56 | order << 60
 
 
 def write_object(
@@ -118,8 +137,15 @@ def write_header(
     _CRC.pack_into(buffer, _HEADER.size, _header_crc(buffer, count))
 
 
-def read_header(data: memoryview, page_size: int) -> Header:
-    """The header and records at the start of `data`, which is a whole block or its first pages.
+def head_bytes(data: memoryview) -> int:
+    """How many bytes header and records have if a block starts here; 0 if none does."""
+    if bytes(data[: len(MAGIC)]) != MAGIC:
+        return 0
+    return table_bytes(int(_HEADER.unpack_from(data)[9]))
+
+
+def read_head(data: memoryview, page_size: int) -> Head:
+    """The header at the start of `data`, which has all records too, and the two are undamaged.
 
     Raises `BlockError`. Every count and offset is checked before it is used.
     """
@@ -137,11 +163,22 @@ def read_header(data: memoryview, page_size: int) -> Header:
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
     if crc != _header_crc(data, count):
         raise BlockError("checksum of header and records is wrong")
-    at = range(HEADER_BYTES, HEADER_BYTES + RECORD_BYTES * count, RECORD_BYTES)
+    return Head(BlockIdentity(uuid, epoch, sequence, durable), pages, payload, count)
+
+
+def read_header(data: memoryview, page_size: int) -> Header:
+    """The header and records at the start of `data`, which is a whole block or its first pages.
+
+    Raises `BlockError`.
+    """
+    head = read_head(data, page_size)
+    at = range(HEADER_BYTES, HEADER_BYTES + RECORD_BYTES * head.count, RECORD_BYTES)
     records = [read_record(data, place) for place in at]
     if any(record.order > MAX_ORDER for record in records):
         raise BlockError("a record is of a folio that is larger than any")
-    return Header(BlockIdentity(uuid, epoch, sequence, durable), pages, payload, records)
+    if any(not KIND_OBJECT <= record.kind <= KIND_TOMBSTONE for record in records):
+        raise BlockError("a record is of an unknown kind")
+    return Header(head.identity, head.pages, head.payload, records)
 
 
 def read_record(data: memoryview, at: int) -> Record:
@@ -159,7 +196,9 @@ def read_record(data: memoryview, at: int) -> Record:
     )
 
 
-def read_object(data: memoryview, slot: int, length: int, stamp: int) -> Record:
+def read_object(
+    data: memoryview, slot: int, length: int, stamp: int, kind: int = KIND_OBJECT
+) -> Record:
     """Check an inline record and the object behind it, both in `data`, and return the record.
 
     `stamp` is the sequence of the block that the object was written in. Raises `BlockError` if
@@ -168,7 +207,7 @@ def read_object(data: memoryview, slot: int, length: int, stamp: int) -> Record:
     if len(data) < RECORD_BYTES + length:
         raise BlockError("the object does not fit into its block")
     record = read_record(data, 0)
-    if record.kind != KIND_OBJECT or record.length != length or record.order > MAX_ORDER:
+    if record.kind != kind or record.length != length or record.order > MAX_ORDER:
         raise BlockError("the record in front of the object is damaged")
     if record.place != stamp & PLACE_MASK:
         raise BlockError("these are the bytes of an earlier block: its write was lost")

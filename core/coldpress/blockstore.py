@@ -15,8 +15,9 @@ from coldpress.checksum import crc32
 from coldpress.devicespace import DeviceSpace
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
-from coldpress.layout import RESERVE_BLOCKS, SUPERBLOCK_MAGIC
+from coldpress.layout import SUPERBLOCK_MAGIC, reserve_blocks
 from coldpress.opendevice import OpenDevice
+from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
 from coldpress.roles.packer import BlockIdentity, DeviceObject, PackedBlock, Packer
 
@@ -55,8 +56,11 @@ class BlockStore:
         self, device: Device, packer: Packer, page_size: int, lock: threading.Lock
     ) -> None:
         self._page_size = page_size
+        self._lock = lock
         self.use(packer)
-        self.space = DeviceSpace(packer.block, page_size, RESERVE_BLOCKS, lock)
+        self.space = self._new_space(
+            packer.block, page_size, reserve_blocks(device.persistent), lock
+        )
         self.counters = DeviceCounters()
         self.last_error: DeviceError | None = None
         self._uuid = secrets.token_bytes(16)
@@ -67,6 +71,8 @@ class BlockStore:
         self._scratch = threading.local()
         self.start(device)
         self.space.join(device, device.size)
+
+    _new_space: type[DeviceSpace] = DeviceSpace
 
     def start(self, device: Device) -> None:
         """Open a device and make it this pipeline's own. Raises `DeviceError`, and it is closed."""
@@ -80,7 +86,7 @@ class BlockStore:
                     f"the device needs I/O aligned to {device.alignment} bytes, "
                     f"pages have {self._page_size}"
                 )
-            self._write_superblock(device)
+            self._begin(device)
         except BaseException:
             with contextlib.suppress(DeviceError):  # the first error says what is wrong
                 device.close()
@@ -115,7 +121,7 @@ class BlockStore:
         are, their = ("devices are", "their") if len(space.members) > 1 else ("device is", "its")
         self.last_error = DeviceError(
             f"the {are} full: {space.in_use} of {their} {space.count} blocks are in use and "
-            f"{RESERVE_BLOCKS} are kept for the cleaner; a larger [device] size or "
+            f"{space.reserve} are kept for the cleaner; a larger [device] size or "
             "another device is needed"
         )
         return False
@@ -228,11 +234,20 @@ class BlockStore:
         self.counters.reads += 1
         self.counters.read_bytes += done.read_bytes
 
-    def flush(self) -> None:
+    def announce(self, codec: int, compressor: Compressor) -> None:
+        """Objects with this codec id, made by this compressor, may come. Raises `DeviceError`."""
+
+    def settle(self, *, unlocked: bool) -> None:
+        """Free the blocks that only a flush keeps from being free. Raises `DeviceError`."""
+
+    def flush(self, *, unlocked: bool = False) -> None:
         """Make durable what was written, and tell the devices which blocks are free again."""
-        members = self.space.members
-        for one in members:
+        for one in self.space.members:
             one.device.flush()
+        self._discard()
+
+    def _discard(self) -> None:
+        members = self.space.members
         if self.space.freed != self._freed_at_discard:
             self._freed_at_discard = self.space.freed
             for one in members:
@@ -252,7 +267,8 @@ class BlockStore:
             buffer = self._scratch.buffer = memoryview(reserve(size + -size % (32 << 10)))
         return buffer[:size]
 
-    def _write_superblock(self, device: Device) -> None:
+    def _begin(self, device: Device) -> None:
+        """Make an open device this pipeline's own."""
         # The device's owner is told by these bytes: `file` and `nvme` refuse to overwrite others'.
         page = memoryview(reserve(self._page_size))
         _SUPERBLOCK.pack_into(

@@ -71,6 +71,8 @@ class CompressorChange(Change):
     def prepare(self, running: Running, discard: ExitStack) -> None:
         self._new.open()
         self._codec = running.codecs.id_for(self._new)
+        with running.gate.entered():
+            running.store.announce(self._codec, self._new)
         if running.entries.origins is None and self._codec != running.codecs.current[0]:
             self._remember_origins(running, discard)
 

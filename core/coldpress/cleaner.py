@@ -14,6 +14,7 @@ import attrs
 
 from coldpress.block import RECORD_BYTES, table_bytes
 from coldpress.blockstore import BlockStore
+from coldpress.errors import DeviceError
 from coldpress.moving import Move, Mover
 
 LOW = 3
@@ -119,5 +120,9 @@ class Cleaner:
         moved = self._mover.write(oldest_first, cleaning=True, unlocked=unlocked)
         if moved is None:
             return -1
+        try:
+            self._store.settle(unlocked=unlocked)
+        except DeviceError:
+            return -1  # the next flush, which somebody waits for, will tell
         self.counters.bytes += moved.length
         return self._store.space.freed - freed

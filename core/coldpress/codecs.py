@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from coldpress.component import Buffer
@@ -21,6 +21,8 @@ Writer = tuple[int, Callable[[Buffer], bytes]]
 class Codecs:
     """Codec ids: 0 means stored as it is; ids from 1 on are compressors, never used twice.
 
+    `known`: those that have an id already; not open, as `compressor`.
+
     Attributes: `current` is the id that new objects get and its compressor's `compress`. It may be
     replaced at any time: one look gives the two that belong together, and the id must go along
     with what was compressed.
@@ -28,10 +30,15 @@ class Codecs:
     Notes: thread-safe; `use` is called by one thread at a time.
     """
 
-    def __init__(self, compressor: Compressor) -> None:
-        compressor.open()
-        self._by_id = {1: compressor}
-        self.current: Writer = 1, compressor.compress
+    def __init__(
+        self, compressor: Compressor, known: Mapping[int, Compressor] | None = None
+    ) -> None:
+        self._by_id = dict(known or {})
+        for one in [compressor, *self._by_id.values()]:
+            one.open()
+        codec = self.id_for(compressor)
+        self._by_id[codec] = compressor
+        self.current: Writer = codec, compressor.compress
 
     def id_for(self, compressor: Compressor) -> int:
         """The id that an open compressor has, if one that is like it has one; else the next.
@@ -41,10 +48,10 @@ class Codecs:
         for codec, known in self._by_id.items():
             if compressor.is_like(known):
                 return codec
-        codec = max(self._by_id) + 1
+        codec = max(self._by_id, default=0) + 1
         if codec > MOST_IDS:
             message = (
-                f"{MOST_IDS} different compressors have been used since this pipeline was opened, "
+                f"{MOST_IDS} different compressors have been used in this pipeline, "
                 "and no codec id is left for another; each of them can be used again"
             )
             raise ConfigError([Problem("compressor", message)])

@@ -39,6 +39,7 @@ class Counted:
         """The counters, all of one moment; under the pipeline's lock."""
         self.pools.reap()
         entries, space, device = self.entries, self.store.space, self.store.counters
+        pending = space.awaiting_bytes + entries.superseded_bytes
         return Stats(
             stored_pages=entries.stored,
             same_filled_pages=entries.counted_as("same_filled_pages"),
@@ -65,9 +66,9 @@ class Counted:
             cleaned_blocks=self.cleaner.counters.blocks,
             cleaned_bytes=self.cleaner.counters.bytes,
             payload_bytes=device.written_payload,
-            live_bytes=space.live_bytes,
+            live_bytes=space.live_bytes - pending,
             dead_bytes=space.payload_bytes - space.live_bytes,
-            pending_bytes=0,
+            pending_bytes=pending,
             device_bytes=space.pages * self.page_size,
             metadata_bytes=entries.metadata_bytes
             + self.pools.metadata_bytes

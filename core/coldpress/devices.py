@@ -64,6 +64,8 @@ class Devices:
     def add(self, given: Mapping[str, Any]) -> int:
         """Open the device of this table; its number. Raises as `Pipeline.add_device` does."""
         device = load_device(given, self._config)
+        if device.persistent or self._config.device.persistent:
+            raise _refused("a pipeline with a persistent device has that one alone")
         with self._gate.lock:
             self._gate.check()
         self._store.start(device)

@@ -189,6 +189,11 @@ class DeviceSpace:
         return sum(one.space.live_bytes for one in self.members)
 
     @property
+    def awaiting_bytes(self) -> int:
+        """Bytes that nothing needs once a flush has ended."""
+        return 0
+
+    @property
     def payload_bytes(self) -> int:
         return sum(one.space.payload_bytes for one in self.members)
 

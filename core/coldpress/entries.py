@@ -22,6 +22,9 @@ class Entries(Words):
     folio).
     """
 
+    superseded_bytes = 0
+    """Object bytes on the device that are kept for slots which have changed since."""
+
     def publish(self, slot: int, tag: int, payload: int) -> None:
         """A new object is the slot's: retire what was there."""
         old = self.table.get(slot)
@@ -85,6 +88,10 @@ class Entries(Words):
         """The object of this word has other contents: copies that were made of it are stale."""
         self._staged.pop(self._key(slot, word), None)
 
+    def is_wanted(self, victim: Victim) -> bool:
+        """Whether a block is worth its writing for the sake of this victim."""
+        return self.is_staged(victim)
+
     def unstage(self, victim: Victim) -> Sequence[int]:
         """The object is not on its way any more: its members, none if it has changed."""
         if not self.is_staged(victim):
@@ -115,7 +122,7 @@ class Entries(Words):
         victim = placed.victim
         members = self.unstage(victim)
         if not members:
-            self.device_type.release(place)  # a dead copy
+            self._unwanted(place)
             return 0
         word = victim.word
         self._become(members, word, place << PAYLOAD_AT | word & FOLIO | self.device_tag)
@@ -131,7 +138,7 @@ class Entries(Words):
         if members:
             self.clean += 1
         else:
-            self.device_type.release(place)
+            self._unwanted(place)
 
     def not_written(self, victim: Victim, *, restore: bool) -> None:
         """A staged victim's block could not be written; `restore`: the policy gets it back."""
@@ -161,15 +168,19 @@ class Entries(Words):
         """The object at `old` was copied to `new`; False if none of its slots refers to it."""
         slots = self.referring(slot, order, old)
         for one in slots:
-            word = self.table.get(one)
-            if word & TAG_MASK == self.device_tag:
-                to = self.device_type.mark_seen(new) if self._seen(word) else new
-                self.table.put(one, to << PAYLOAD_AT | word & FOLIO | self.device_tag)
-            else:
-                self._clean[one] = new
+            self._point(one, old, new)
         if slots:
             self.device_type.release(old)
         return bool(slots)
+
+    def _point(self, slot: int, old: int, new: int) -> None:
+        """The slot refers to `new` in the place of `old`."""
+        word = self.table.get(slot)
+        if word & TAG_MASK == self.device_tag:
+            to = self.device_type.mark_seen(new) if self._seen(word) else new
+            self.table.put(slot, to << PAYLOAD_AT | word & FOLIO | self.device_tag)
+        else:
+            self._clean[slot] = new
 
     def mark_seen(self, slot: int, word: int) -> None:
         """Remember that the object of this `packed` word was read once."""
@@ -217,16 +228,28 @@ class Entries(Words):
                 return order is not None
         if self._staged:
             self._staged.pop((slot & -span, word), None)
-        one.release(payload)
         if order is not None:
+            one.release(payload)
             order.remove(slot)
             if place:
                 self.clean -= 1
-                self.device_type.release(place)
+                self._forsake(place)
             return True  # a hit, as policies count them
+        if tag == self.device_tag:
+            self._forsake(payload)
+            return False
+        one.release(payload)
         if tag == self.shadow_tag:
             return self.clock - self.shadow_type.clock(payload) <= len(self.policy)
         return False
+
+    def _forsake(self, place: int) -> None:
+        """No slot holds what is at this place of the device any more."""
+        self.device_type.release(place)
+
+    def _unwanted(self, place: int) -> None:
+        """What was written here is a dead copy: it has changed meanwhile."""
+        self.device_type.release(place)
 
     def _forget_clean(self, slot: int) -> None:
         if self._clean[slot]:  # else the write alone would make the table's page real

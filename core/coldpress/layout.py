@@ -5,6 +5,9 @@ from __future__ import annotations
 SUPERBLOCK_MAGIC = b"COLDPRES"
 """The first eight bytes of every device that coldpress has written."""
 
+PERSISTENT_MAGIC = b"COLDKEEP"
+"""The same of a device that is `persistent`: what is on it is someone's."""
+
 SUPERBLOCKS = 2
 """Superblock pages at the start; A and B alternate."""
 
@@ -15,6 +18,30 @@ RESERVE_BLOCKS = 2
 """Blocks that writeback leaves to the cleaner."""
 
 
-def smallest_device(page_size: int, block: int) -> int:
+LOG_BLOCKS = 2
+"""Blocks that a persistent device keeps besides, for the records of words and of empty slots."""
+
+_LARGEST_AREA = 1 << 20
+
+
+def superblock_area(page_size: int, size: int, persistent: bool) -> int:
+    """Bytes of each of the two superblocks, whole pages.
+
+    That of a `persistent` device has room for what its codecs need, such as a dictionary.
+    """
+    wanted = min(size // 64, _LARGEST_AREA) if persistent else 0
+    return max(page_size, wanted - wanted % page_size)
+
+
+def reserve_blocks(persistent: bool) -> int:
+    """How many blocks stores do not get."""
+    return RESERVE_BLOCKS + LOG_BLOCKS * persistent
+
+
+def smallest_device(page_size: int, block: int, persistent: bool = False) -> int:
     """The fewest bytes a device may have: its superblocks, the reserve and two blocks."""
-    return SUPERBLOCKS * page_size + (RESERVE_BLOCKS + 2) * block
+    blocks = (reserve_blocks(persistent) + 2) * block
+    smallest = SUPERBLOCKS * page_size + blocks
+    while smallest - SUPERBLOCKS * superblock_area(page_size, smallest, persistent) < blocks:
+        smallest += page_size
+    return smallest

@@ -93,17 +93,23 @@ class Mover:
             return []  # it became free and was written again while it was read
         found = []
         for record in records:
-            place = self._entries.device_type.place(block + record.place, record.length)
+            place = self._entries.device_type.place(block + record.place, record.room)
             if not self._entries.referring(record.slot, record.order, place):
                 continue
             try:
-                read_object(data[record.place :], record.slot, record.length, stamp)
+                read_object(data[record.place :], record.slot, record.length, stamp, record.kind)
             except BlockError:
                 self._unreadable[block] = stamp
                 continue
             body = record.place + RECORD_BYTES
             victim = Victim(
-                record.slot, 0, record.codec, record.order, record.length, record.sequence
+                record.slot,
+                0,
+                record.codec,
+                record.order,
+                record.length,
+                record.sequence,
+                record.kind,
             )
             found.append(Move(victim, place, stamp, data[body : body + record.length]))
         return found

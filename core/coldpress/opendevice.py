@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coldpress.component import Buffer
 from coldpress.errors import named_block
-from coldpress.layout import SUPERBLOCKS
+from coldpress.layout import SUPERBLOCKS, superblock_area
 from coldpress.roles.device import Device
 from coldpress.space import BlockSpace
 
@@ -30,7 +30,8 @@ class OpenDevice:
         self.device = device
         self.base = base
         self.end = base + device.size + -device.size % page_size
-        head = SUPERBLOCKS * page_size
+        area = superblock_area(page_size, device.size, device.persistent)
+        head = SUPERBLOCKS * area
         self.space = BlockSpace(base + head, max(0, (device.size - head) // block), block)
         self.alignment = device.alignment
         self.draining = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
 from coldpress.buffers import plain_bytes
 from coldpress.changes import Running
+from coldpress.checkpoint import Checkpoint
 from coldpress.claims import Claims
 from coldpress.cleaner import Cleaner
 from coldpress.codecs import Codecs
@@ -24,8 +26,10 @@ from coldpress.config import PipelineConfig, load_config
 from coldpress.counted import Counted
 from coldpress.devices import Devices, DeviceStatus
 from coldpress.drain import Drain
+from coldpress.durable import DurableEntries
+from coldpress.durablestore import DurableStore
 from coldpress.entries import Entries
-from coldpress.errors import DeviceError, PageLength, PoolFull, SlotRange
+from coldpress.errors import DeviceError, PageLength, PipelineClosed, PoolFull, SlotRange
 from coldpress.folio import folio_pages
 from coldpress.live import Live
 from coldpress.loading import Loads
@@ -33,6 +37,8 @@ from coldpress.locks import Gate, released
 from coldpress.moving import Mover
 from coldpress.pools import Pools, first_pool, open_allocator
 from coldpress.promotion import Promotion
+from coldpress.recovery import Progress
+from coldpress.reopen import reopen
 from coldpress.roles.entry_type import EntryContext
 from coldpress.staging import headroom
 from coldpress.stats import Stats
@@ -51,6 +57,8 @@ class Pipeline:
             threads in the background.
         around_writeback: a context that each round of synchronous writeback is put in, to measure
             it.
+        progress: is called now and then while a persistent device is read, with how many of its
+            blocks were, and how many there are.
 
     Attributes:
         config: as it was given.
@@ -66,6 +74,7 @@ class Pipeline:
         *,
         synchronous: bool = False,
         around_writeback: Around = nullcontext,
+        progress: Progress | None = None,
     ) -> None:
         config.use_once()
         self.config = config
@@ -81,16 +90,24 @@ class Pipeline:
         )
         open_allocator(config.allocator, self._budget, config.page_size)
         config.policy.open(config.slots)
-        self._store = BlockStore(config.device, config.packer, config.page_size, self._gate.lock)
+        self._checkpoint: Checkpoint | None = None
+        self._store = _open_store(config, self._gate.lock)
         try:
-            self._compose(config, synchronous, around_writeback)
+            self._compose(config, synchronous, around_writeback, progress)
         except BaseException:
             self._store.close()
             raise
 
-    def _compose(self, config: PipelineConfig, synchronous: bool, around: Around) -> None:
+    def _compose(
+        self,
+        config: PipelineConfig,
+        synchronous: bool,
+        around: Around,
+        progress: Progress | None,
+    ) -> None:
         gate, store, budget = self._gate, self._store, self._budget
-        codecs = Codecs(config.compressor)
+        durable = store if isinstance(store, DurableStore) else None
+        codecs = Codecs(config.compressor, durable.ids.compressors() if durable else None)
         context = EntryContext(
             page_size=config.page_size,
             allocator=config.allocator,
@@ -102,7 +119,11 @@ class Pipeline:
         for one in config.entry_types:
             one.open(context)
         cache_order = CacheOrder(config.slots)
-        entries = Entries(config.slots, config.entry_types, config.policy, cache_order)
+        entries = (
+            reopen(durable, config, codecs, cache_order, progress)
+            if durable
+            else Entries(config.slots, config.entry_types, config.policy, cache_order)
+        )
         # The claimers come first, in the order in which they are asked.
         claimers = entries.present[: len(config.claimers)]
         claims = Claims(entries.types, claimers, config.page_size)
@@ -132,6 +153,11 @@ class Pipeline:
             config.cache.pages,
             around,
         )
+        if durable and isinstance(entries, DurableEntries):
+            self._checkpoint = Checkpoint(
+                self._writeback, entries, durable, self._cleaner, config.page_size
+            )
+            self._writeback.relieve = self._checkpoint.relieve
         self._live = Live(
             Running(
                 gate,
@@ -275,6 +301,9 @@ class Pipeline:
         self._backpressure.pause()
         try:
             unlocked = self._backpressure.unlocked
+            if self._checkpoint is not None:
+                self._checkpoint.sync(unlocked=unlocked)
+                return
             self._writeback.flush_open(unlocked=unlocked)
             self._writeback.write_dirty(unlocked=unlocked)
             self._store.flush()
@@ -370,8 +399,17 @@ class Pipeline:
     def close(self) -> None:
         """Release all devices and all memory. Safe to call twice.
 
-        Calls that wait for room end with `PipelineClosed`, as do later stores and loads.
+        With a persistent device it begins with a `sync`; if that raises, so does this, and all is
+        released nevertheless. Calls that wait for room end with `PipelineClosed`, as do later stores
+        and loads.
         """
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._close)
+            if self._checkpoint is not None and not self._gate.closed:
+                with contextlib.suppress(PipelineClosed):  # another thread was faster
+                    self.sync()
+
+    def _close(self) -> None:
         with self._gate.lock:
             if self._gate.closed:
                 return
@@ -418,6 +456,13 @@ class Pipeline:
         error = self._store.last_error
         why = f"nothing can be written out: {error}" if error else "nothing is left to write out"
         return PoolFull(f"the pool is at its limit of {limit} and {why}")
+
+
+def _open_store(config: PipelineConfig, lock: threading.Lock) -> BlockStore:
+    parts = config.device, config.packer, config.page_size, lock
+    if config.device.persistent:
+        return DurableStore(*parts, config.slots, config.registry)
+    return BlockStore(*parts)
 
 
 def open(source: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> Pipeline:  # noqa: A001

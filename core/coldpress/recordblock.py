@@ -73,10 +73,10 @@ class RecordBlock(OpenBlock):
         table = table_bytes(0)
         for victim, place in zip(self.victims, self._places, strict=True):
             at = begin + place
-            shape = shape_of(victim.length, victim.codec, victim.order)
+            shape = shape_of(victim.length, victim.codec, victim.order, victim.kind)
             write_object(buffer, table, at, victim.slot, shape, victim.sequence, identity.sequence)
-            members.append(Placed(victim, at, victim.length))
+            members.append(Placed(victim, at, victim.room))
             table += RECORD_BYTES
-        payload = sum(victim.length for victim in self.victims)
+        payload = sum(victim.room for victim in self.victims)
         write_header(buffer, identity, pages, count, payload)
         return PackedBlock(buffer[:size], members)

@@ -69,6 +69,10 @@ class BlockSpace:
         self._stamp[block] = 0
         self._failed.append(block)
 
+    def spoilt(self, offset: int, pages: int) -> None:
+        """What a failed write left in the block may be so many pages long."""
+        self._pages[self.number(offset)] = pages
+
     def commit(self, offset: int, sequence: int, pages: int, payload: int, check: int) -> None:
         """The block was written: all of its `payload` object bytes are live."""
         block = self.number(offset)
@@ -95,6 +99,30 @@ class BlockSpace:
         self.pages -= self._pages[block]
         self._push(block)
         return True
+
+    def found(self, offset: int, sequence: int, pages: int, payload: int) -> None:
+        """The device was opened with this block on it; nothing in it is live yet."""
+        block = self.number(offset)
+        self._payload[block] = payload
+        self._pages[block] = pages
+        self._stamp[block] = sequence & 0xFFFFFFFF
+        self._written[block] = 1
+
+    def found_live(self, offset: int, length: int) -> None:
+        """So many bytes of it are."""
+        self._live[self.number(offset)] += length
+
+    def found_all(self, used: int) -> None:
+        """That was all, and so many blocks were used before. Those without live bytes are free."""
+        self._fresh = used
+        for block in range(used):
+            live = self._live[block]
+            if live:
+                self.live_bytes += live
+                self.payload_bytes += self._payload[block]
+                self.pages += self._pages[block]
+            else:
+                self._push(block)
 
     def stamp(self, offset: int) -> int:
         """The stamp of the block at this offset."""

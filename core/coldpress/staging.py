@@ -9,6 +9,7 @@ from coldpress.budget import PoolBudget
 from coldpress.errors import PluginError
 from coldpress.flat import reserve
 from coldpress.layout import STAGED_SHARE
+from coldpress.recordblock import RecordBlock
 from coldpress.roles.packer import OpenBlock, Packer
 
 
@@ -77,6 +78,10 @@ class Staging:
         self._lent[block] = mapping
         return block
 
+    def log_block(self, page_size: int) -> OpenBlock:
+        """An empty block for records of slots that have no object; it has a buffer of its own."""
+        return RecordBlock(memoryview(reserve(self._packer.block)), page_size)
+
     def oldest(self) -> OpenBlock | None:
         """Close the block that has been open longest, to be written short; None if none is."""
         for group in self._open:
@@ -84,8 +89,10 @@ class Staging:
         return None
 
     def give_back(self, block: OpenBlock) -> None:
-        """The block was written, or could not be: its buffer is free again."""
-        self._warm.append(self._lent.pop(block))
+        """The block was written, or could not be: a buffer that was lent is free again."""
+        mapping = self._lent.pop(block, None)
+        if mapping is not None:
+            self._warm.append(mapping)
 
     def trim(self) -> None:
         """Give the buffers that are not lent back to the system."""

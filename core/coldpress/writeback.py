@@ -21,6 +21,7 @@ from coldpress.cleaner import LOW, Cleaner
 from coldpress.codecs import Codecs
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError
+from coldpress.layout import RESERVE_BLOCKS
 from coldpress.locks import released
 from coldpress.pools import Pools
 from coldpress.ranks import Ranks
@@ -62,7 +63,7 @@ class Writeback:
     writeback can not give those back.
 
     Attributes: `leaving`, object bytes in blocks that are being written; `ranks`, whether victims
-    were the oldest.
+    were the oldest; `relieve`, a call that frees blocks in another way than by cleaning, if it can.
 
     Notes: every method is called under the pipeline's lock. With `unlocked` that lock is let go
     while a block is sealed and written, and any number of threads may each write a block.
@@ -97,6 +98,7 @@ class Writeback:
         self._around = around
         self.ranks = Ranks(entries.policy)
         self._slack_after_compaction = 0
+        self.relieve: Callable[[bool], bool] = lambda unlocked: False
         self._shares = (high, accept)
         self._cached = cache_pages * page_size
         self.set_marks()
@@ -186,7 +188,7 @@ class Writeback:
             zspage = entries.zspage(victim) if self._store.packer.whole_zspages else None
             if zspage is not None:
                 block.like(zspage)
-            self._stage(block, victim)
+            self.stage(block, victim)
             self.ranks.selected(slot, coldest)
             if self._store.packer.whole_zspages:
                 self._stage_companions(block, victim, zspage)
@@ -205,7 +207,7 @@ class Writeback:
             coldest = entries.policy.coldest()
             known = entries.known_as(slot)
             entries.policy.remove(known)
-            self._stage(block, victim)
+            self.stage(block, victim)
             self.ranks.selected(known, coldest)
 
     def _drop_clean_only(self, target: int) -> None:
@@ -233,19 +235,22 @@ class Writeback:
             block = self.staging.oldest()
         return block
 
-    def write(self, block: OpenBlock, *, keep: bool = False, unlocked: bool = False) -> bool:
+    def write(
+        self, block: OpenBlock, *, keep: bool = False, unlocked: bool = False, log: bool = False
+    ) -> bool:
         """Write a closed block and publish what is in it; False if it could not be written.
 
-        `keep`: the objects stay in RAM, the device's copies are clean ones.
+        `keep`: the objects stay in RAM, the device's copies are clean ones. `log`: it is one of those
+        that some blocks of a persistent device are kept for.
         """
-        if not any(map(self._entries.is_staged, block.victims)):
+        if not any(map(self._entries.is_wanted, block.victims)):
             self.staging.give_back(block)  # every slot in it has changed: nothing to write
             self.counters.lost_races += len(block.victims)
             return True
         self._clean_if_due(unlocked)
-        start = self._store.space.acquire() if self._store.has_room() else -1
+        start = self._acquire(log)
         if start < 0:
-            self._undo(block, restore=not keep)
+            self.undo(block, restore=not (keep or log))
             return False
         identity = self._store.next_identity()
         objects = _Objects(self._entries, self._codecs)
@@ -258,7 +263,7 @@ class Writeback:
         except BaseException as error:
             failure = error if isinstance(error, DeviceError) else None
             self._store.failed(start, failure or DeviceError(f"sealing a block: {error}"))
-            self._undo(block, restore=not keep)
+            self.undo(block, restore=not (keep or log))
             if failure:
                 return False
             raise  # a plugin's fault, or Ctrl-C; the victims are where they were
@@ -267,7 +272,7 @@ class Writeback:
             self.counters.decompressions += objects.decodes
         self._store.written(start, packed, identity)
         for placed in packed.members:
-            if keep:
+            if keep or log:
                 self._entries.synced(placed, start)
             elif pages := self._entries.written_back(placed, start):
                 self.counters.pages += pages
@@ -296,40 +301,71 @@ class Writeback:
     def flush_open(self, *, unlocked: bool = False) -> None:
         """Write the blocks that are not full yet. Raises `DeviceError` if one can not be."""
         while (block := self.staging.oldest()) is not None:
-            self._must(self.write(block, unlocked=unlocked))
+            self.must_write(block, unlocked=unlocked)
 
     def write_dirty(self, *, unlocked: bool = False) -> None:
         """Write all objects whose only copy is in RAM, where they stay. Raises `DeviceError`."""
         try:
             for slot in list(self._entries.dirty()):
                 while self._entries.is_dirty(slot):
-                    victim = self._entries.victim(slot, self._store.next_sequence())
-                    block, done = self.staging.block_for(victim.length)
-                    if done is not None:
-                        self._must(self.write(done, keep=True, unlocked=unlocked))
-                    elif block is not None:
-                        self._stage(block, victim)
-            while (done := self.staging.oldest()) is not None:
-                self._must(self.write(done, keep=True, unlocked=unlocked))
+                    self.stage_slot(slot, unlocked=unlocked)
+            self.write_staged(unlocked=unlocked)
         finally:
-            while (left := self.staging.oldest()) is not None:
-                self._undo(left, restore=False)
-            self.tidy()
+            self.undo_staged()
+
+    def stage_slot(self, slot: int, *, unlocked: bool) -> Victim | None:
+        """Stage a dirty object, which stays in RAM, or write a block to make room for that.
+
+        What was staged; None if it was not yet. Raises `DeviceError`.
+        """
+        victim = self._entries.victim(slot, self._store.next_sequence())
+        block, done = self.staging.block_for(victim.length)
+        if done is not None:
+            self.must_write(done, keep=True, unlocked=unlocked)
+        elif block is not None:
+            self.stage(block, victim)
+            return victim
+        return None
+
+    def write_staged(self, *, unlocked: bool) -> None:
+        """Write what `stage_slot` has staged. Raises `DeviceError`."""
+        while (done := self.staging.oldest()) is not None:
+            self.must_write(done, keep=True, unlocked=unlocked)
+
+    def undo_staged(self) -> None:
+        """What `stage_slot` has staged and was not written is as it was before."""
+        while (left := self.staging.oldest()) is not None:
+            self.undo(left, restore=False)
+        self.tidy()
 
     def _clean_if_due(self, unlocked: bool) -> None:
         # As late as possible: the longer a block waits, the more of it is dead.
-        while self._store.space.free < LOW and self._cleaner.clean(unlocked=unlocked):
+        while self._store.space.free < LOW and (
+            self.relieve(unlocked) or self._cleaner.clean(unlocked=unlocked)
+        ):
             pass
 
-    def _must(self, written: bool) -> None:
-        if not written:
+    def _acquire(self, log: bool) -> int:
+        """The offset of a block to write, or -1."""
+        space = self._store.space
+        if self._store.has_room():
+            return space.acquire()
+        if log and space.count - space.in_use > RESERVE_BLOCKS:
+            return space.acquire(reserve=True)
+        return -1
+
+    def must_write(
+        self, block: OpenBlock, *, keep: bool = False, unlocked: bool = False, log: bool = False
+    ) -> None:
+        """`write`, and if that can not be, `DeviceError`."""
+        if not self.write(block, keep=keep, unlocked=unlocked, log=log):
             raise self._store.last_error or DeviceError("a block could not be written")
 
-    def _stage(self, block: OpenBlock, victim: Victim) -> None:
+    def stage(self, block: OpenBlock, victim: Victim) -> None:
         block.add(victim, _Objects(self._entries, self._codecs))
         self._entries.stage(victim)
 
-    def _undo(self, block: OpenBlock, *, restore: bool) -> None:
+    def undo(self, block: OpenBlock, *, restore: bool) -> None:
         # In reverse, so that each is the very next victim before those that were colder.
         for victim in reversed(block.victims):
             self._entries.not_written(victim, restore=restore)

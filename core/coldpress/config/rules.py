@@ -37,7 +37,8 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
             f"'limit' in [allocator]: must be at least {format_size(2 * block)}, one block of "
             f"{format_size(block)} in the pool and one staged, got {format_size(limit)}",
         )
-    smallest = smallest_device(page_size, block) if page_size and block else 0
+    persistent = bool(tables["device"].get("persistent"))
+    smallest = smallest_device(page_size, block, persistent) if page_size and block else 0
     if block and size is not None and size < smallest:
         yield (
             [("device", "size"), ("packer", "block"), ("page_size",)],
@@ -75,6 +76,8 @@ def between(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
             f"a block of {format_size(packer.block)} staged, and what one object may need, "
             f"got {format_size(allocator.limit)}",
         )
+    if device.persistent:
+        yield from _forgetful(config)
     staged = max(packer.block, allocator.limit // STAGED_SHARE)
     most = (allocator.limit - staged - allocator.largest_grant(config.page_size)) // 2
     most = max(most // config.page_size, 0)
@@ -96,4 +99,27 @@ def between(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
                 ("device", "size"),
                 f"'size' in [device] {device.name}: must be at most "
                 f"{format_size(one.largest_device)}, got {format_size(device.size)}",
+            )
+
+
+def _forgetful(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
+    """What keeps a persistent device from bringing everything back."""
+    device, packer = config.device, config.packer
+    why = device.why_forgetful()
+    if why is not None:
+        yield (
+            ("device", "persistent"),
+            f"'persistent' in [device] {device.name}: must be false, {why}",
+        )
+    if not packer.keeps_compressed:
+        yield (
+            ("packer", "use"),
+            f"'use' in [packer]: {packer.name!r} writes no records, so a persistent device could not "
+            "be reopened; 'bounce' writes them",
+        )
+    for one in config.claimers:
+        if not one.durable:
+            yield (
+                ("entries",),
+                f"'entries': {one.name!r} can not be brought back from a persistent device",
             )

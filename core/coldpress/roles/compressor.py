@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import attrs
 
@@ -59,6 +60,19 @@ class Compressor(Component):
         overridden if the options do not tell, because they name a file.
         """
         return type(self) is type(other) and option_values(self) == option_values(other)
+
+    def portable(self) -> tuple[dict[str, Any], bytes]:
+        """What it takes to decompress later what this one, which is open, has compressed.
+
+        Options, which JSON can hold, and bytes, for `from_portable`: a persistent device keeps them. To
+        be overridden if an option names a file.
+        """
+        return option_values(self), b""
+
+    @classmethod
+    def from_portable(cls, options: dict[str, Any], data: bytes) -> Compressor:
+        """A compressor, not open, that decompresses what the one that these are of has made."""
+        return cls(**options)
 
     @abc.abstractmethod
     def compress(self, page: Buffer) -> bytes:

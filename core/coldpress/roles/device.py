@@ -11,18 +11,14 @@ from coldpress.component import Buffer, Component, option
 from coldpress.units import Size
 
 
-def _not_yet(instance: object, attribute: attrs.Attribute[bool], value: bool) -> None:
-    if value:
-        raise ValueError("this version can not reopen a device: only false is possible")
-
-
 @attrs.define(slots=False, eq=False, kw_only=True)
 class Device(Component):
     """Reads, writes, discards and flushes a linear range of bytes.
 
     Attributes:
         size: config key; bytes of the device.
-        persistent: config key; whether the contents outlive `close`.
+        persistent: config key; whether the contents outlive `close`, and `open` finds them again.
+        format: config key; whether what another pipeline left there may be given up.
         alignment: known after `open`; every offset, every length and every buffer's address is a
             multiple of it (1: anything goes; O_DIRECT needs the logical block size).
 
@@ -44,8 +40,19 @@ class Device(Component):
     persistent: bool = option(
         default=False,
         help="whether what sync() acknowledged is there after a crash; false: forgotten at close",
-        validator=_not_yet,
     )
+    format: bool = option(
+        default=False,
+        help="whether what another, persistent pipeline left on the device may be given up",
+    )
+
+    def why_forgetful(self) -> str | None:
+        """Why the device can not be `persistent`, with the options it has; None if it can.
+
+        One that can flushes what was written to where neither the end of the process nor of power
+        reaches it, and lets no other process open the medium meanwhile.
+        """
+        return "its contents end with the process"
 
     @abc.abstractmethod
     def open(self) -> None:

@@ -82,6 +82,14 @@ class EntryType(Component):
     replaced in a running pipeline, another instance of the type, opened with the new one, gets the
     pages to come, and this one is closed when the last of its own has left."""
 
+    durable: ClassVar[bool] = False
+    """Whether slots of this type can be brought back from a `persistent` device.
+
+    A type with a role of its own (pool, cache, device, shadow) needs nothing for it. With any other it
+    means that a payload alone says all: it is then written as it is, and after a reopen stands in a
+    word again, without a `commit`. A type without it is refused on such a device.
+    """
+
     def open(self, context: EntryContext) -> None:
         """Make ready, once, before any other call."""
 
@@ -145,6 +153,8 @@ class PoolEntryType(EntryType):
     in_allocator: ClassVar[bool] = True
     """They do, unless the type says otherwise."""
 
+    durable: ClassVar[bool] = True
+
     @property
     @abc.abstractmethod
     def object_bytes(self) -> int: ...
@@ -197,6 +207,8 @@ class CacheEntryType(EntryType):
         resident_bytes: what its mapping has in RAM.
     """
 
+    durable: ClassVar[bool] = True
+
     @property
     @abc.abstractmethod
     def pages(self) -> int: ...
@@ -213,6 +225,8 @@ class CacheEntryType(EntryType):
 @attrs.define(slots=False, eq=False, kw_only=True)
 class DeviceEntryType(EntryType):
     """An entry type whose object lies on the device."""
+
+    durable: ClassVar[bool] = True
 
     largest_device: ClassVar[int] = 1 << 59
     """How many bytes a device may have for `place` to have room for every offset."""
@@ -245,6 +259,8 @@ class ShadowEntryType(EntryType):
     stored again while fewer stores have passed than there are objects in the pool would not have
     been evicted by a pool a little larger: the policy is told that it is warm.
     """
+
+    durable: ClassVar[bool] = True
 
     @abc.abstractmethod
     def mark(self, clock: int) -> int:

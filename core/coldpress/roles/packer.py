@@ -14,6 +14,13 @@ from coldpress.units import Size, format_size
 if TYPE_CHECKING:
     from coldpress.opendevice import OpenDevice
 
+KIND_OBJECT = 1
+"""The kind of a record: an object of compressed bytes."""
+KIND_WORD = 2
+"""A slot's word that needs no object, of 8 bytes, such as that of a filled page."""
+KIND_TOMBSTONE = 3
+"""The slot is empty."""
+
 
 @attrs.define(eq=False)  # not frozen: one is made for each object, and that would cost thrice
 class Victim:
@@ -26,6 +33,7 @@ class Victim:
         order: it has 2**order slots, and is that many pages when it is decompressed.
         length: how many compressed bytes it has.
         sequence: its age: of two objects of one slot the later one's is larger.
+        kind: of its record. Packers are given objects alone.
     """
 
     slot: int
@@ -34,6 +42,17 @@ class Victim:
     order: int
     length: int
     sequence: int
+    kind: int = KIND_OBJECT
+
+    @property
+    def slots(self) -> range:
+        """The slots of its folio, those included that hold something else by now."""
+        return range(self.slot, self.slot + (1 << self.order))
+
+    @property
+    def room(self) -> int:
+        """What it counts for in its block: its bytes, but a tombstone for one."""
+        return max(self.length, 1)
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import attrs
 import zstandard
@@ -52,19 +52,30 @@ class Zstd(Compressor):
         help="file with a dictionary trained on pages like these (zstd --train)",
         validator=_readable,
     )
+    _given: bytes = attrs.field(init=False, default=b"")  # a dictionary without a file
 
     def open(self) -> None:
         self._threads = threading.local()
         self._dictionary = None
-        self._trained = b""
+        self._trained = self._given
         if self.dictionary is not None:
             self._trained = Path(self.dictionary).read_bytes()
+        if self._trained:
             self._dictionary = zstandard.ZstdCompressionDict(self._trained)
             self._dictionary.precompute_compress(level=self.level)
 
     def is_like(self, other: Compressor) -> bool:
-        # The file may have been written anew.
-        return super().is_like(other) and self._trained == cast("Zstd", other)._trained
+        # Not by the dictionary's path: the file may have been written anew.
+        return type(other) is type(self) and other.portable() == self.portable()
+
+    def portable(self) -> tuple[dict[str, Any], bytes]:
+        return {"level": self.level}, self._trained
+
+    @classmethod
+    def from_portable(cls, options: dict[str, Any], data: bytes) -> Zstd:
+        one = cls(**options)
+        one._given = data
+        return one
 
     def compress(self, page: Buffer) -> bytes:
         try:

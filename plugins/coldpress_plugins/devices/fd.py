@@ -38,6 +38,9 @@ class FdDevice(coldpress.Device):
     _flushing: threading.Lock = attrs.field(init=False, factory=threading.Lock)
     _flush_failed: bool = attrs.field(init=False, default=False)
 
+    def why_forgetful(self) -> str | None:
+        return None
+
     @abc.abstractmethod
     def _acquire(self) -> Image:
         """Open the image. Raises `DeviceError` and leaves no trace then."""
@@ -52,6 +55,8 @@ class FdDevice(coldpress.Device):
             with explained(image.label):
                 self._alignment = self._prepare(image)
                 image.resize(self.size, keep=self.persistent)
+                if self.persistent:
+                    image.make_durable()
         except BaseException:
             image.abandon()
             raise

@@ -29,5 +29,10 @@ class FileDevice(FdDevice):
         default=None, help="the file; none: a temporary one without a name", validator=path_text
     )
 
+    def why_forgetful(self) -> str | None:
+        return "a file without 'path' can not be found again" if self.path is None else None
+
     def _acquire(self) -> Image:
-        return unnamed_image() if self.path is None else named_image(self.path, blocks=False)
+        if self.path is None:
+            return unnamed_image()
+        return named_image(self.path, blocks=False, may_be_kept=self.persistent or self.format)

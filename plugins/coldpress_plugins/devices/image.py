@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 
 import coldpress
-from coldpress.layout import SUPERBLOCK_MAGIC
+from coldpress.layout import PERSISTENT_MAGIC, SUPERBLOCK_MAGIC
 from coldpress_plugins.devices import linux
 
 HEAD = 128 << 10
@@ -82,6 +82,16 @@ class Image:
         if there and not keep:
             linux.punch_hole(self.fd, 0, size)
 
+    def make_durable(self) -> None:
+        """The file, its size and its name are there after a crash. Raises `OSError`."""
+        os.fsync(self.fd)
+        if self.path is not None and not self.block:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
     def discard(self, offset: int, length: int) -> None:
         """Give a range back to whatever lies below; never fails."""
         (linux.discard_blocks if self.block else linux.punch_hole)(self.fd, offset, length)
@@ -129,10 +139,10 @@ def unnamed_image() -> Image:
         return Image(label, Descriptor(os.dup(file.fileno())))
 
 
-def named_image(path: str, *, blocks: bool) -> Image:
+def named_image(path: str, *, blocks: bool, may_be_kept: bool = False) -> Image:
     """The file or, with `blocks`, the block device at `path`; a file is created if none is there.
 
-    Raises `DeviceError` if it can not be opened, is in use, or holds what coldpress did not write,
+    `may_be_kept`: it may be one that a persistent pipeline has left. Raises `DeviceError` if it can not be opened, is in use, or holds what coldpress did not write,
     and leaves no trace then.
     """
     where = Path(path).absolute()
@@ -142,7 +152,7 @@ def named_image(path: str, *, blocks: bool) -> Image:
             if not image.block:  # O_EXCL keeps others out of those
                 _lock(image, where)
             if not image.created:
-                _refuse_foreign(image)
+                _refuse_foreign(image, may_be_kept)
         except BaseException:
             image.abandon()
             raise
@@ -243,12 +253,19 @@ def _is_zero(fd: int, start: int) -> bool:
         start += len(data)
 
 
-def _refuse_foreign(image: Image) -> None:
+def _refuse_foreign(image: Image, may_be_kept: bool) -> None:
     fd = int(image.fd)  # a plain number: the reader keeps it, and the error's traceback the reader
     with open(fd, "rb", closefd=False) as reader:
         head = reader.read(HEAD)
     if head.startswith(SUPERBLOCK_MAGIC):
         return
+    if head.startswith(PERSISTENT_MAGIC):
+        if may_be_kept:
+            return
+        raise coldpress.DeviceError(
+            f"{image.label} holds what a persistent pipeline keeps; persistent = true opens it, "
+            "format = true gives it up"
+        )
     if head.count(0) == len(head) and (image.block or _is_zero(fd, HEAD)):
         return
     remedy = "wipe it with blkdiscard or wipefs" if image.block else "remove it"

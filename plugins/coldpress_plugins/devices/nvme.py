@@ -37,7 +37,7 @@ class NvmeDevice(FdDevice):
     path: str = coldpress.option(help="the block device or file", validator=path_text)
 
     def _acquire(self) -> Image:
-        return named_image(self.path, blocks=True)
+        return named_image(self.path, blocks=True, may_be_kept=self.persistent or self.format)
 
     def _prepare(self, image: Image) -> int:
         fd = int(image.fd)  # a plain number, for an error's traceback would keep a descriptor open

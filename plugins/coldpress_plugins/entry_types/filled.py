@@ -24,6 +24,7 @@ class Filled(EntryType):
     name = "filled"
     counts_as = "same_filled_pages"
     folios = True
+    durable = True
 
     def open(self, context: EntryContext) -> None:
         self._page_size = context.page_size

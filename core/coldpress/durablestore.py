@@ -1,0 +1,223 @@
+"""The store of blocks on a persistent device: superblock, durable watermark, reuse of blocks."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+
+import attrs
+
+from coldpress.blockstore import BlockStore
+from coldpress.devicespace import DeviceSpace
+from coldpress.durablespace import DurableSpace
+from coldpress.errors import ConfigError, DeviceError, DeviceUnusable, Problem
+from coldpress.flat import reserve
+from coldpress.knownids import KnownIds
+from coldpress.layout import PERSISTENT_MAGIC, superblock_area
+from coldpress.locks import released
+from coldpress.registry import Registry
+from coldpress.roles.compressor import Compressor
+from coldpress.roles.device import Device
+from coldpress.roles.packer import BlockIdentity, PackedBlock, Packer
+from coldpress.superblock import HEAD_BYTES, Superblock, SuperblockError, decode
+
+_EPOCHS = 1 << 20  # a record's sequence has 20 bits for the epoch
+
+
+class DurableStore(BlockStore):
+    """A `BlockStore` on one persistent device.
+
+    Attributes: `superblock`, the one that was written last; `ids`, what the ids in records mean.
+
+    Notes: `read` and `put` are called without a lock; all else under the pipeline's lock, which
+    `flush` and `settle` let go if they are told so.
+    """
+
+    space: DurableSpace
+    _new_space: type[DeviceSpace] = DurableSpace
+
+    def __init__(
+        self,
+        device: Device,
+        packer: Packer,
+        page_size: int,
+        lock: threading.Lock,
+        slots: int,
+        registry: Registry,
+    ) -> None:
+        self._slots = slots
+        self._reopened = False
+        self._durable = 0  # every block up to this sequence is
+        self._flying: set[int] = set()  # sequences of blocks that are being written, or are spoilt
+        super().__init__(device, packer, page_size, lock)
+        self.ids = KnownIds(self.superblock.ids, registry)
+
+    # -- the superblock ---------------------------------------------------------------------
+
+    def _begin(self, device: Device) -> None:
+        area = superblock_area(self._page_size, device.size, True)
+        found = [self._read_area(device, at, area) for at in (0, area)]
+        whole = [one for one in found if isinstance(one, Superblock)]
+        newest = max(whole, key=lambda one: one.generation, default=None)
+        wrong = self._why_not(device, newest, found)
+        if newest is not None and not wrong:
+            self.superblock = newest
+            return
+        if wrong and not device.format:
+            hint = "format = true gives up what is there"
+            raise ConfigError([Problem("device", f"{text}; {hint}") for text in wrong])
+        # What lies there of a pipeline before has epochs before the first of this one.
+        epoch = newest.epoch + 1 if newest is not None else 2
+        self.superblock = Superblock(
+            page_size=self._page_size,
+            block=self.packer.block,
+            slots=self._slots,
+            size=device.size,
+            area=area,
+            uuid=secrets.token_bytes(16),
+            generation=newest.generation if newest is not None else 0,
+            epoch=epoch,
+            first_epoch=epoch,
+            durable=0,
+        )
+        # Both, before anything else: of a device that has only one, nothing else was written.
+        for _ in range(2):
+            self._write_area(device, attrs.evolve(self.superblock))
+            device.flush()
+
+    def _read_area(self, device: Device, at: int, area: int) -> Superblock | str:
+        """The superblock there, "damaged", or "" if none was ever written."""
+        buffer = self._buffer(area)
+        device.read_into(at, buffer)
+        try:
+            return decode(buffer)
+        except SuperblockError as error:
+            return str(error) if bytes(buffer[: len(PERSISTENT_MAGIC)]) == PERSISTENT_MAGIC else ""
+
+    def _why_not(
+        self, device: Device, newest: Superblock | None, found: Sequence[Superblock | str]
+    ) -> list[str]:
+        """What keeps this pipeline from using what is on the device."""
+        label = f"{device.name} device"
+        if newest is not None:
+            differ = newest.differences(
+                self._page_size, self.packer.block, self._slots, device.size
+            )
+            return [f"the {label} holds another pipeline: {text}" for text in differ]
+        # At the first opening A is written before B, and nothing else before both are.
+        damaged = [text for text in found[1:] if text]
+        return [
+            f"the {label} holds a pipeline, but both superblocks are damaged: {text}"
+            for text in damaged
+        ]
+
+    def write_superblock(self) -> None:
+        """Write the other one, with what is durable now and all ids. Raises `DeviceError`."""
+        device = self.space.members[0].device
+        one = attrs.evolve(self.superblock, ids=self.ids.all, durable=self._durable)
+        self._write_area(device, one)
+        device.flush()
+
+    def announce(self, codec: int, compressor: Compressor) -> None:
+        before = self.ids.all
+        if not self.ids.use(codec, compressor):
+            return
+        try:
+            self.write_superblock()
+        except BaseException:
+            self.ids.all = before
+            raise
+
+    def _write_area(self, device: Device, one: Superblock) -> None:
+        one = attrs.evolve(one, generation=one.generation + 1)
+        data = one.encode()
+        if len(data) > one.area:
+            message = (
+                f"what the codecs need, such as a dictionary, takes {len(data) - HEAD_BYTES} bytes of "
+                f"a superblock that has room for {one.area - HEAD_BYTES}; a larger [device] size "
+                "gives more"
+            )
+            raise ConfigError([Problem("compressor", message)])
+        size = len(data) + -len(data) % self._page_size
+        buffer = memoryview(reserve(size))
+        buffer[: len(data)] = data
+        device.write((one.generation + 1) % 2 * one.area, buffer)
+        self.superblock = one
+
+    def reopened(self, sequence: int) -> None:
+        """All was read, up to a block of this sequence; now others may be written.
+
+        What was read is flushed first: it may have been in a cache only. Raises `DeviceError`.
+        """
+        before = self.superblock
+        if before.epoch + 1 >= _EPOCHS:
+            raise DeviceUnusable("it was opened a million times; format = true begins anew")
+        device = self.space.members[0].device
+        device.flush()
+        self._sequence = self._durable = sequence
+        self._uuid = before.uuid
+        self._epoch = before.epoch + 1
+        self.superblock = attrs.evolve(before, epoch=self._epoch)
+        self.write_superblock()
+        self._reopened = True
+
+    # -- blocks -----------------------------------------------------------------------------
+
+    def next_identity(self) -> BlockIdentity:
+        identity = attrs.evolve(super().next_identity(), durable=self._durable)
+        self._flying.add(identity.sequence)
+        return identity
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a block is being written."""
+        return any(one.writing for one in self.space.members)
+
+    def put(self, block: int, packed: PackedBlock) -> None:
+        (home,) = self.space.members
+        size = len(packed.data)
+        before = home.space.pages_of(block) * self._page_size
+        if before > size:
+            # Records of an earlier use would outlive what tells that they are old.
+            home.write(block + size, memoryview(reserve(before - size)))
+        home.write(block, packed.data)
+
+    def failed(self, block: int, error: DeviceError) -> None:
+        # Its sequence stays among those that are being written: up to the watermark a block is
+        # trusted, and this one may be there in part.
+        super().failed(block, error)
+        home = self.space.find(block)
+        if home is not None:
+            home.space.spoilt(block, self.packer.block // self._page_size)
+
+    def written(self, block: int, packed: PackedBlock, identity: BlockIdentity) -> None:
+        super().written(block, packed, identity)
+        self._flying.discard(identity.sequence)
+
+    # -- durable ----------------------------------------------------------------------------
+
+    def flush(self, *, unlocked: bool = False) -> None:
+        # A block that is being written now may be missed by the flush.
+        durable = min(self._flying, default=self._sequence + 1) - 1
+        gone = self.space.before_flush()
+        done = False
+        try:
+            with released(self._lock, unlocked):
+                self.space.members[0].device.flush()
+            done = True
+        finally:
+            self.space.after_flush(gone, done)
+        self._durable = max(self._durable, durable)
+        self._discard()
+
+    def close(self) -> None:
+        try:
+            if self._reopened:
+                self.write_superblock()  # the next opening need not look at the tail
+        finally:
+            super().close()
+
+    def settle(self, *, unlocked: bool) -> None:
+        if self.space.awaiting_bytes:
+            self.flush(unlocked=unlocked)

@@ -1,0 +1,44 @@
+"""The entries of a pipeline whose device is persistent, as the device has them."""
+
+from __future__ import annotations
+
+from coldpress.codecs import Codecs
+from coldpress.config import PipelineConfig
+from coldpress.durable import DurableEntries
+from coldpress.durablestore import DurableStore
+from coldpress.origins import Origins
+from coldpress.recovery import Progress, Recovery
+from coldpress.superblock import COMPRESSOR, ENTRY_TYPE
+from coldpress.words import Order
+
+
+def reopen(
+    store: DurableStore,
+    config: PipelineConfig,
+    codecs: Codecs,
+    cache_order: Order,
+    progress: Progress | None,
+) -> DurableEntries:
+    """Read the device, and from then on write with a new epoch.
+
+    Raises `DeviceError`, `ConfigError`. Whatever it raises, nothing on the device that counts has
+    changed.
+    """
+    names = store.ids.entry_types(config.entry_types)
+    entries = DurableEntries(
+        config.slots, config.entry_types, config.policy, cache_order, store.next_sequence, names
+    )
+    if sum(one.kind == COMPRESSOR for one in store.ids.all) > 1:
+        entries.origins = Origins(config.slots, on_device=True)
+    tags = {one.name: tag for tag, one in enumerate(entries.types) if one is not None}
+    known = {
+        one.id: tags[one.name]
+        for one in store.ids.all
+        if one.kind == ENTRY_TYPE and one.name in tags
+    }
+    recovery = Recovery(store, entries, config.page_size, known, progress)
+    recovery.run()
+    codec, _ = codecs.current
+    store.ids.use(codec, config.compressor)
+    store.reopened(recovery.sequence)
+    return entries

@@ -1,0 +1,181 @@
+"""The superblock of a persistent device: what its blocks are, and how to read them.
+
+Two areas of equal size at the start of the device, A and B, are written in turn, so that one is
+whole whatever becomes of the other. Each has, in little-endian numbers, from its start on:
+
+    head    96 bytes
+    ids     what each codec id in a record means, one behind the other
+    zeros   to the end of the last page written
+
+Head: magic "COLDKEEP", version u32, page size u32, block u32, bytes of the ids u32, slots u64,
+device bytes u64, uuid 16 bytes, generation u64, W u64 (every block sequence up to it is durable),
+epoch u32, first epoch u32 (that in which it was formatted), area bytes u32, reserved u32 (0), CRC-32
+u32 of the ids, CRC-32 u32 of the head's 92 bytes before.
+
+Id: id u8, kind u8 (1 a compressor, 2 an entry type), name length u16, options length u32, data
+length u32, then the plugin's name in UTF-8, its options as JSON, and its data.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from coldpress.checksum import crc32
+from coldpress.layout import PERSISTENT_MAGIC
+from coldpress.units import format_size
+
+VERSION = 1
+COMPRESSOR = 1
+ENTRY_TYPE = 2
+
+_HEAD = struct.Struct("<8sIIIIQQ16sQQIIIII")
+_CRC = struct.Struct("<I")
+_ID = struct.Struct("<BBHII")
+HEAD_BYTES = _HEAD.size + _CRC.size
+
+
+class SuperblockError(ValueError):
+    """These bytes are no superblock that is whole."""
+
+
+@attrs.frozen
+class KnownId:
+    """What an id in a record means: the plugin that reads what has it.
+
+    Attributes: `id`; `kind`, COMPRESSOR or ENTRY_TYPE; `name`, as `use` would say it; `options`, its
+    keys and values; `data`, more bytes that it needs, such as a dictionary.
+    """
+
+    id: int
+    kind: int
+    name: str
+    options: dict[str, Any] = attrs.field(factory=dict)
+    data: bytes = b""
+
+
+@attrs.frozen
+class Superblock:
+    """A persistent device's description of itself.
+
+    Attributes: `page_size`, `block`, `slots`, `size`, as the pipeline file had them; `area`, bytes of
+    A and of B; `uuid`, which all its blocks have; `generation`, one more at each write; `epoch`, one
+    more at each opening; `first_epoch`, that in which it was formatted; `durable`, the block sequence
+    up to which all blocks are; `ids`.
+    """
+
+    page_size: int
+    block: int
+    slots: int
+    size: int
+    area: int
+    uuid: bytes
+    generation: int
+    epoch: int
+    first_epoch: int
+    durable: int
+    ids: Sequence[KnownId] = ()
+
+    def encode(self) -> bytes:
+        """The bytes, without the zeros at the end."""
+        ids = b"".join(map(_encode_id, self.ids))
+        head = _HEAD.pack(
+            PERSISTENT_MAGIC,
+            VERSION,
+            self.page_size,
+            self.block,
+            len(ids),
+            self.slots,
+            self.size,
+            self.uuid,
+            self.generation,
+            self.durable,
+            self.epoch,
+            self.first_epoch,
+            self.area,
+            0,
+            crc32(ids),
+        )
+        return head + _CRC.pack(crc32(head)) + ids
+
+    def differences(self, page_size: int, block: int, slots: int, size: int) -> list[str]:
+        """What of a pipeline is not as it is here, a text for each."""
+        here = (
+            ("page_size", format_size(self.page_size), format_size(page_size)),
+            ("[packer] block", format_size(self.block), format_size(block)),
+            ("slots", str(self.slots), str(slots)),
+            ("[device] size", format_size(self.size), format_size(size)),
+        )
+        return [
+            f"{key} is {there} there and {now} here" for key, there, now in here if there != now
+        ]
+
+
+def decode(data: memoryview) -> Superblock:
+    """The superblock at the start of an area. Raises `SuperblockError`."""
+    if len(data) < HEAD_BYTES or bytes(data[:8]) != PERSISTENT_MAGIC:
+        raise SuperblockError("no superblock starts here")
+    (crc,) = _CRC.unpack_from(data, _HEAD.size)
+    if crc != crc32(data[: _HEAD.size]):
+        raise SuperblockError("checksum of the superblock is wrong")
+    (
+        _,
+        version,
+        page_size,
+        block,
+        length,
+        slots,
+        size,
+        uuid,
+        generation,
+        durable,
+        epoch,
+        first_epoch,
+        area,
+        _,
+        ids_crc,
+    ) = _HEAD.unpack_from(data)
+    if version != VERSION:
+        raise SuperblockError(f"version {version} of the superblock is not known here")
+    ids = data[HEAD_BYTES : HEAD_BYTES + length]
+    if len(ids) != length or crc32(ids) != ids_crc:
+        raise SuperblockError("checksum of the codec table is wrong")
+    return Superblock(
+        page_size=page_size,
+        block=block,
+        slots=slots,
+        size=size,
+        area=area,
+        uuid=uuid,
+        generation=generation,
+        epoch=epoch,
+        first_epoch=first_epoch,
+        durable=durable,
+        ids=_decode_ids(bytes(ids)),
+    )
+
+
+def _encode_id(one: KnownId) -> bytes:
+    name = one.name.encode()
+    options = json.dumps(one.options, sort_keys=True).encode()
+    return _ID.pack(one.id, one.kind, len(name), len(options), len(one.data)) + (
+        name + options + one.data
+    )
+
+
+def _decode_ids(data: bytes) -> list[KnownId]:
+    found = []
+    at = 0
+    while at < len(data):
+        number, kind, name, options, more = _ID.unpack_from(data, at)
+        at += _ID.size
+        texts = data[at : at + name], data[at + name : at + name + options]
+        at += name + options
+        values = json.loads(texts[1])
+        found.append(KnownId(number, kind, texts[0].decode(), values, data[at : at + more]))
+        at += more
+    return found

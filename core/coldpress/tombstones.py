@@ -1,0 +1,67 @@
+"""Dropping the records of empty slots of which nothing older is on the device any more."""
+
+from __future__ import annotations
+
+from coldpress.block import RECORD_BYTES, BlockError, head_bytes, read_header
+from coldpress.durable import DurableEntries
+from coldpress.durablestore import DurableStore
+from coldpress.flat import reserve, table
+from coldpress.roles.packer import KIND_TOMBSTONE
+
+SHARE = 16
+"""One part in so many of the device may be tombstones before those that are not needed are sought."""
+
+_OLDER = 1
+_HAS = 2  # and nothing older, if that is all
+
+
+def are_many(store: DurableStore, entries: DurableEntries) -> bool:
+    """Whether it is time to look for tombstones that are not needed."""
+    (home,) = store.space.members
+    return entries.tombstones * 2 * RECORD_BYTES * SHARE > home.device.size
+
+
+def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int) -> int:
+    """Read the records of all blocks, free ones included, and drop what no older one is against.
+
+    How many were dropped: none if a block can not be read, for what is in it may be older. Nothing is
+    being written or moved meanwhile, and the lock is held: a copy that lands later would not be seen.
+    What was overwritten lately may come back by a crash until the next flush, and until then the
+    tombstone's own block is not written again.
+    """
+    (home,) = store.space.members
+    space, slots = home.space, entries.table.slots
+    if store.is_writing:
+        return 0
+    seen = table("B", slots)
+    buffer = memoryview(reserve(space.block))
+    for offset in space.used:
+        page = buffer[:page_size]
+        home.read_into(offset, page)
+        size = head_bytes(page)
+        if size > page_size:
+            page = buffer[: min(size + -size % page_size, space.block)]
+            home.read_into(offset, page)
+        if not any(page):
+            continue
+        try:
+            header = read_header(page, page_size)
+        except BlockError:
+            return 0
+        if header.identity.uuid != store.superblock.uuid:
+            continue
+        for record in header.records:
+            place = entries.device_type.place(offset + record.place, record.room)
+            if record.kind == KIND_TOMBSTONE and entries.tombstone(record.slot) == place:
+                seen[record.slot] |= _HAS
+                continue
+            for slot in range(record.slot, record.slot + (1 << record.order)):
+                seen[slot] |= _OLDER
+    found = bytes(seen)
+    dropped = 0
+    slot = found.find(_HAS)
+    while slot >= 0:
+        entries.drop_tombstone(slot)
+        dropped += 1
+        slot = found.find(_HAS, slot + 1)
+    return dropped

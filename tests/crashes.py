@@ -1,4 +1,4 @@
-"""Random histories on a persistent device that is lost at any moment, and what may be found then."""
+"""Random histories on a persistent device, crashes, and what may be found after them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coldpress.config import load_config
 from coldpress.errors import DeviceError, PoolFull, SlotEmpty
 from coldpress.pipeline import Pipeline
 from coldpress.testing.crash import CrashDevice, Loss, Medium
-from coldpress.testing.pages import PAGE, page
+from coldpress.testing.pages import page
 from coldpress.testing.shapes import described
 
 SLOTS = 24
@@ -186,6 +186,3 @@ def crash(seed: int, points: int, fault: Fault | None = None) -> int:
             found._close()
             looked += 1
     return looked
-
-
-__all__ = ["PAGE", "SLOTS", "crash"]

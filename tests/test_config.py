@@ -93,6 +93,7 @@ def test_a_full_file_is_taken() -> None:
     assert attrs.asdict(config.device) == {
         "size": 2 << 20,
         "persistent": False,
+        "format": False,
         "path": "/dev/null",
     }
     assert attrs.asdict(config.writeback) == {
@@ -256,7 +257,6 @@ pages = -3
             ":3:1: 'block' in [packer]: must be a multiple of page_size, 64KiB, got 32KiB",
         ),
         ("[device]\nsize = '263KiB'", "must be at least 264KiB for blocks of 64KiB, got 263KiB"),
-        ("[device]\npersistent = true", ":2:1: 'persistent' in [device] file: this version"),
         ("[writeback]\naccept = '96%'", ":2:1: 'accept' in [writeback]: must not be above high"),
         ("[writeback]\nhigh = 0.9", ":2:1: 'high' in [writeback]: expected a percentage such as"),
         ("[writeback]\nreadahead = 0", "'readahead' in [writeback]: expected true or false, got 0"),

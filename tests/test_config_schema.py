@@ -196,7 +196,6 @@ def test_what_the_schema_refuses_check_refuses_at_the_same_key(text: str, place:
         ("entries = []", "entries"),
         ("[allocator]\nchain = 17", "allocator.chain"),
         ("[packer]\nblock = '64MiB'", "packer.block"),
-        ("[device]\npersistent = true", "device.persistent"),
         ("[cache]\npages = -1", "cache.pages"),
         ("[compressor]\nuse = 'acme'\neither = 5", "compressor.either"),
         ("[compressor]\nuse = 'acme'\nletter = 'd'", "compressor.letter"),

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
-import attrs
 import pytest
 from crashes import crash
 
 import coldpress
 from coldpress import checkpoint, tombstones
-from coldpress.blockstore import BlockStore
 from coldpress.component import Buffer
 from coldpress.devicespace import DeviceSpace
 from coldpress.durable import DurableEntries
@@ -144,6 +141,3 @@ def test_a_planted_fault_is_found(fault: Callable[[Patch], None], monkeypatch: P
     with pytest.raises((AssertionError, coldpress.ColdpressError, ValueError)):
         for seed in range(1000, 1000 + HISTORIES):
             crash(seed, POINTS)
-
-
-_ = attrs, Any, BlockStore

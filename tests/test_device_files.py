@@ -254,7 +254,7 @@ def test_a_persistent_device_keeps_everything(make: Make, path: Path) -> None:
     path.write_bytes(content)
     for size in (SIZE // 2, len(content), 2 * SIZE):
         device = make(path, size)
-        vars(device)["persistent"] = True  # the config refuses it for now
+        vars(device)["persistent"] = True
         device.open()
         device.close()
         assert path.read_bytes() == content.ljust(size, b"\0")

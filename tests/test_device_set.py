@@ -235,16 +235,16 @@ def refused(pipeline: Pipeline, table: Any) -> ConfigError:
 
 def test_all_that_is_wrong_with_a_device_is_told_at_once() -> None:
     with opened() as pipeline:
-        error = refused(pipeline, {"use": "file", "size": "40KiB", "pth": "x", "persistent": True})
+        error = refused(pipeline, {"use": "file", "size": "40KiB", "pth": "x"})
         assert [str(one) for one in error.problems] == [
             "device.size: 'size' in [device]: must be at least 72KiB for blocks of 16KiB, "
             "got 40KiB",
             "device.pth: unknown key 'pth' in [device] file; did you mean 'path'?",
-            "device.persistent: 'persistent' in [device] file: this version can not reopen a "
-            "device: only false is possible",
         ]
         assert "unknown device 'tape'; installed: file" in str(refused(pipeline, {"use": "tape"}))
         assert "expected a table [device]" in str(refused(pipeline, "file"))
+        kept = {"use": "file", "path": "kept.img", "size": "1MiB", "persistent": True}
+        assert "a persistent device has that one alone" in str(refused(pipeline, kept))
 
 
 def test_all_devices_together_have_as_many_bytes_as_a_word_can_say(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ class Checkpoint:
         """
         self._busy = True
         try:
-            # These may have changed, but what they hold may be the last that was stored before this.
+            # These may have changed, but what they hold may be the last that was stored before
+            # this.
             self._writeback.flush_open(unlocked=unlocked)
             self._write(self._entries.owed(), unlocked=unlocked)
             self._store.flush(unlocked=unlocked)
@@ -54,8 +55,8 @@ class Checkpoint:
     def relieve(self, unlocked: bool) -> bool:
         """Free blocks in which everything is superseded, or will be; whether there are any.
 
-        Slots that were emptied get the records that say so: these are small, and what they supersede
-        may be large.
+        Slots that were emptied get the records that say so: these are small, and what they
+        supersede may be large.
         """
         space, entries = self._store.space, self._entries
         free = space.free
@@ -82,8 +83,8 @@ class Checkpoint:
     def _write(self, slots: list[int], *, unlocked: bool) -> None:
         """Write what each of these holds at the moment when its turn comes.
 
-        That is what it held when this began, or later. It may change before its block is written; the
-        record is kept all the same, until one of the change was written.
+        That is what it held when this began, or later. It may change before its block is written;
+        the record is kept all the same, until one of the change was written.
         """
         writeback, entries = self._writeback, self._entries
         turns = deque(slots)

@@ -40,17 +40,17 @@ class DurableEntries(Entries):
 
     If neither the word nor the clean copy is that place, a third table has it: of a slot that has
     changed since, or whose word needs no object. What has changed is *superseded*, and released
-    when the slot's next record was written. A slot that holds a word of that kind, or is empty while
-    something of it may be on the device, and has no record of that yet is *unlogged*.
+    when the slot's next record was written. A slot that holds a word of that kind, or is empty
+    while something of it may be on the device, and has no record of that yet is *unlogged*.
 
-    `next_sequence` gives the age of the next record. Those of a single page get theirs when they are
-    selected, under the lock: at that moment the page is what its slot holds, so whatever the slot
-    holds later gets a later one. A folio's record covers slots too that hold something else by now,
-    which may be written before the folio is; so it has the age of its publication.
+    `next_sequence` gives the age of the next record. Those of a single page get theirs when they
+    are selected, under the lock: at that moment the page is what its slot holds, so whatever the
+    slot holds later gets a later one. A folio's record covers slots too that hold something else by
+    now, which may be written before the folio is; so it has the age of its publication.
 
     Attributes: `superseded_bytes`, in records that are kept for slots that have changed;
-    `tombstones`, records of empty slots that are needed; `unlogged`; `ids`, of each entry type that is
-    written as a word, by name, its id in a record.
+    `tombstones`, records of empty slots that are needed; `unlogged`; `ids`, of each entry type that
+    is written as a word, by name, its id in a record.
 
     Notes: not thread-safe; the pipeline calls under its lock. Every call is O(1), or O(slots of a
     folio).
@@ -189,8 +189,8 @@ class DurableEntries(Entries):
                 self.unlogged.push_tail(slot)
 
     def is_wanted(self, victim: Victim) -> bool:
-        # Even if it has changed: a `sync` that came between counts on its record, and what the slots
-        # hold now may not be on its way.
+        # Even if it has changed: a `sync` that came between counts on its record, and what the
+        # slots hold now may not be on its way.
         return any(self._flying.get(slot) is victim for slot in victim.slots)
 
     def written_back(self, placed: Placed, start: int) -> int:
@@ -225,7 +225,7 @@ class DurableEntries(Entries):
             self._unwanted(self.place(placed, start))
 
     def _landed(self, placed: Placed, start: int) -> None:
-        """The record is on the device, and the newest of these slots: an older one is not needed."""
+        """The record is on the device, the newest of these slots: older ones are not needed."""
         place = self.place(placed, start)
         for slot in self._landing:
             self._settle(slot)

@@ -134,9 +134,9 @@ class DurableStore(BlockStore):
         data = one.encode()
         if len(data) > one.area:
             message = (
-                f"what the codecs need, such as a dictionary, takes {len(data) - HEAD_BYTES} bytes of "
-                f"a superblock that has room for {one.area - HEAD_BYTES}; a larger [device] size "
-                "gives more"
+                f"what the codecs need, such as a dictionary, takes {len(data) - HEAD_BYTES} "
+                "bytes of a superblock that has room for "
+                f"{one.area - HEAD_BYTES}; a larger [device] size gives more"
             )
             raise ConfigError([Problem("compressor", message)])
         size = len(data) + -len(data) % self._page_size

@@ -95,7 +95,8 @@ class Pipeline:
         try:
             self._compose(config, synchronous, around_writeback, progress)
         except BaseException:
-            self._store.close()
+            with self._gate.lock:
+                self._store.close()
             raise
 
     def _compose(
@@ -400,8 +401,8 @@ class Pipeline:
         """Release all devices and all memory. Safe to call twice.
 
         With a persistent device it begins with a `sync`; if that raises, so does this, and all is
-        released nevertheless. Calls that wait for room end with `PipelineClosed`, as do later stores
-        and loads.
+        released nevertheless. Calls that wait for room end with `PipelineClosed`, as do later
+        stores and loads.
         """
         with contextlib.ExitStack() as closing:
             closing.callback(self._close)

@@ -1,10 +1,10 @@
 """Opening a device that has something on it: its blocks are read, of each slot the newest counts.
 
-A first look at some headers tells how far it is durable, W. Then header and records of every block are
-read, in the order in which they lie there. Blocks past W come last: of these every byte is checked, for
-the write of one may have been cut short. What is not whole is as if it had never been written, and is
-made unreadable before anything else is written. Up to W a bad object is told of when it is loaded; of
-a block whose records are bad, the objects are searched for.
+A first look at some headers tells how far it is durable, W. Then header and records of every block
+are read, in the order in which they lie there. Blocks past W come last: of these every byte is
+checked, for the write of one may have been cut short. What is not whole is as if it had never been
+written, and is made unreadable before anything else is written. Up to W a bad object is told of
+when it is loaded; of a block whose records are bad, the objects are searched for.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _RECORDS = struct.Struct("<QIIQ")
 class Recovery:
     """Reads a device into `entries`, which are empty, and into the space of `store`.
 
-    `tags` maps the ids of entry types in records to tags. Attributes: `pages`, slots that hold a page
-    again; `sequence`, of the newest block.
+    `tags` maps the ids of entry types in records to tags. Attributes: `pages`, slots that hold a
+    page again; `sequence`, of the newest block.
 
-    Notes: called once, before anything else uses the pipeline. While it runs it needs 8 bytes for each
-    slot on the device, or 25 for those that have no object, besides what the pipeline needs.
+    Notes: called once, before anything else uses the pipeline. While it runs it needs 8 bytes for
+    each slot on the device, or 25 for those that have no object, besides what the pipeline needs.
     """
 
     def __init__(
@@ -237,7 +237,8 @@ class Recovery:
                     self._codecs[slot] = record.codec if record.kind == KIND_OBJECT else 0
 
     def _is_later_copy(self, offset: int, slot: int) -> bool:
-        """Whether this block was written after the one of the slot's record, of which it has a copy.
+        """Whether this block was written after the one of the slot's record, of which it has a
+        copy.
 
         The one that the cleaner copied from may be in the middle of being written again.
         """

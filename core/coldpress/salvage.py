@@ -1,4 +1,4 @@
-"""What is left of a block whose header or records are damaged: the records in front of its objects."""
+"""What is left of a block with a damaged header: the records in front of its objects."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ EPOCH_AT = 44
 def salvage(block: memoryview, epochs: range, slots: int) -> list[tuple[int, Record]]:
     """The records that stand just before objects of which every byte is as it was written.
 
-    Each with its place in the block; all of them from one use of it. `epochs` are those that a record
-    of this pipeline may have. O(bytes), slow: for blocks that are damaged.
+    Each with its place in the block; all of them from one use of it. `epochs` are those that a
+    record of this pipeline may have. O(bytes), slow: for blocks that are damaged.
     """
     found = list(_inline(block, epochs, slots))
     if not found:

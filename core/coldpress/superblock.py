@@ -9,8 +9,8 @@ whole whatever becomes of the other. Each has, in little-endian numbers, from it
 
 Head: magic "COLDKEEP", version u32, page size u32, block u32, bytes of the ids u32, slots u64,
 device bytes u64, uuid 16 bytes, generation u64, W u64 (every block sequence up to it is durable),
-epoch u32, first epoch u32 (that in which it was formatted), area bytes u32, reserved u32 (0), CRC-32
-u32 of the ids, CRC-32 u32 of the head's 92 bytes before.
+epoch u32, first epoch u32 (that in which it was formatted), area bytes u32, reserved u32 (0),
+CRC-32 u32 of the ids, CRC-32 u32 of the head's 92 bytes before.
 
 Id: id u8, kind u8 (1 a compressor, 2 an entry type), name length u16, options length u32, data
 length u32, then the plugin's name in UTF-8, its options as JSON, and its data.
@@ -47,8 +47,8 @@ class SuperblockError(ValueError):
 class KnownId:
     """What an id in a record means: the plugin that reads what has it.
 
-    Attributes: `id`; `kind`, COMPRESSOR or ENTRY_TYPE; `name`, as `use` would say it; `options`, its
-    keys and values; `data`, more bytes that it needs, such as a dictionary.
+    Attributes: `id`; `kind`, COMPRESSOR or ENTRY_TYPE; `name`, as `use` would say it; `options`,
+    its keys and values; `data`, more bytes that it needs, such as a dictionary.
     """
 
     id: int
@@ -62,10 +62,10 @@ class KnownId:
 class Superblock:
     """A persistent device's description of itself.
 
-    Attributes: `page_size`, `block`, `slots`, `size`, as the pipeline file had them; `area`, bytes of
-    A and of B; `uuid`, which all its blocks have; `generation`, one more at each write; `epoch`, one
-    more at each opening; `first_epoch`, that in which it was formatted; `durable`, the block sequence
-    up to which all blocks are; `ids`.
+    Attributes: `page_size`, `block`, `slots`, `size`, as the pipeline file had them; `area`, bytes
+    of A and of B; `uuid`, which all its blocks have; `generation`, one more at each write; `epoch`,
+    one more at each opening; `first_epoch`, that in which it was formatted; `durable`, the block
+    sequence up to which all blocks are; `ids`.
     """
 
     page_size: int

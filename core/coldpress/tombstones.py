@@ -9,7 +9,7 @@ from coldpress.flat import reserve, table
 from coldpress.roles.packer import KIND_TOMBSTONE
 
 SHARE = 16
-"""One part in so many of the device may be tombstones before those that are not needed are sought."""
+"""One part in so many of the device may be tombstones before needless ones are sought."""
 
 _OLDER = 1
 _HAS = 2  # and nothing older, if that is all
@@ -24,10 +24,10 @@ def are_many(store: DurableStore, entries: DurableEntries) -> bool:
 def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int) -> int:
     """Read the records of all blocks, free ones included, and drop what no older one is against.
 
-    How many were dropped: none if a block can not be read, for what is in it may be older. Nothing is
-    being written or moved meanwhile, and the lock is held: a copy that lands later would not be seen.
-    What was overwritten lately may come back by a crash until the next flush, and until then the
-    tombstone's own block is not written again.
+    How many were dropped: none if a block can not be read, for what is in it may be older. Nothing
+    is being written or moved meanwhile, and the lock is held: a copy that lands later would not be
+    seen. What was overwritten lately may come back by a crash until the next flush, and until then
+    the tombstone's own block is not written again.
     """
     (home,) = store.space.members
     space, slots = home.space, entries.table.slots

@@ -240,8 +240,8 @@ class Writeback:
     ) -> bool:
         """Write a closed block and publish what is in it; False if it could not be written.
 
-        `keep`: the objects stay in RAM, the device's copies are clean ones. `log`: it is one of those
-        that some blocks of a persistent device are kept for.
+        `keep`: the objects stay in RAM, the device's copies are clean ones. `log`: it is one of
+        those that some blocks of a persistent device are kept for.
         """
         if not any(map(self._entries.is_wanted, block.victims)):
             self.staging.give_back(block)  # every slot in it has changed: nothing to write

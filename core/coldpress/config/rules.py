@@ -114,8 +114,8 @@ def _forgetful(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
     if not packer.keeps_compressed:
         yield (
             ("packer", "use"),
-            f"'use' in [packer]: {packer.name!r} writes no records, so a persistent device could not "
-            "be reopened; 'bounce' writes them",
+            f"'use' in [packer]: {packer.name!r} writes no records, so a persistent device "
+            "could not be reopened; 'bounce' writes them",
         )
     for one in config.claimers:
         if not one.durable:

@@ -64,8 +64,8 @@ class Compressor(Component):
     def portable(self) -> tuple[dict[str, Any], bytes]:
         """What it takes to decompress later what this one, which is open, has compressed.
 
-        Options, which JSON can hold, and bytes, for `from_portable`: a persistent device keeps them. To
-        be overridden if an option names a file.
+        Options, which JSON can hold, and bytes, for `from_portable`: a persistent device keeps
+        them. To be overridden if an option names a file.
         """
         return option_values(self), b""
 

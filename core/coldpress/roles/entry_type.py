@@ -85,9 +85,9 @@ class EntryType(Component):
     durable: ClassVar[bool] = False
     """Whether slots of this type can be brought back from a `persistent` device.
 
-    A type with a role of its own (pool, cache, device, shadow) needs nothing for it. With any other it
-    means that a payload alone says all: it is then written as it is, and after a reopen stands in a
-    word again, without a `commit`. A type without it is refused on such a device.
+    A type with a role of its own (pool, cache, device, shadow) needs nothing for it. With any other
+    it means that a payload alone says all: it is then written as it is, and after a reopen stands
+    in a word again, without a `commit`. A type without it is refused on such a device.
     """
 
     def open(self, context: EntryContext) -> None:

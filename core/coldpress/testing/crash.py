@@ -1,4 +1,4 @@
-"""A device that forgets what was not flushed: what a loss of power, or of the process, leaves of it."""
+"""A device that may lose what was not flushed, as with the power or the process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import attrs
 from coldpress.component import Buffer
 from coldpress.errors import DeviceError
 from coldpress.roles.device import Device
+from coldpress.units import Size
 
 SECTOR = 512
 """Bytes that are written whole or not at all."""
 
 Loss = Literal["power", "process"]
-"""What is lost. With the power, of what was written since the last flush any part may be missing, in any
-order. With the process only the rest of the one write that was under way: the system goes on."""
+"""What is lost. With the power, of what was written since the last flush any part may be missing,
+in any order. With the process only the rest of the one write that was under way: the system goes
+on."""
 
 
 @attrs.frozen
@@ -29,7 +31,8 @@ class _Event:
 
 
 class Medium:
-    """The bytes that outlive a device, and everything that was done to them since they were `image`.
+    """The bytes that outlive a device, and everything that was done to them since they were
+    `image`.
 
     Attributes: `events`, how many writes, discards and flushes there were.
 
@@ -120,7 +123,7 @@ class CrashDevice(Device):
     @classmethod
     def over(cls, medium: Medium) -> CrashDevice:
         """A persistent device with all of the medium."""
-        one = cls(size=medium.size, persistent=True)
+        one = cls(size=Size(medium.size), persistent=True)
         one._medium = medium
         return one
 

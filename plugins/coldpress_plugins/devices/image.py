@@ -142,8 +142,8 @@ def unnamed_image() -> Image:
 def named_image(path: str, *, blocks: bool, may_be_kept: bool = False) -> Image:
     """The file or, with `blocks`, the block device at `path`; a file is created if none is there.
 
-    `may_be_kept`: it may be one that a persistent pipeline has left. Raises `DeviceError` if it can not be opened, is in use, or holds what coldpress did not write,
-    and leaves no trace then.
+    `may_be_kept`: it may be one that a persistent pipeline has left. Raises `DeviceError` if it can
+    not be opened, is in use, or holds what coldpress did not write, and leaves no trace then.
     """
     where = Path(path).absolute()
     with explained(path):

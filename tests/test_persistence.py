@@ -1,0 +1,287 @@
+"""A persistent device: what is there after a close, what is refused, what damage does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+import coldpress
+from coldpress.block import HEADER_BYTES, MAGIC, read_header
+from coldpress.config import load_config
+from coldpress.superblock import decode
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.shapes import described
+
+SLOTS = 128
+BLOCK = 16 << 10
+Describe = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cold.img"
+
+
+@pytest.fixture
+def shape(path: Path) -> Describe:
+    def make(**tables: Any) -> dict[str, Any]:
+        small = {
+            "slots": SLOTS,
+            "compressor": {"use": "lz4"},
+            "allocator": {"limit": "256KiB"},
+            "packer": {"block": "16KiB"},
+            "device": {"use": "file", "path": str(path), "size": "2MiB", "persistent": True},
+        }
+        return described(small, **tables)
+
+    return make
+
+
+def filled(pipeline: coldpress.Pipeline, version: int = 1) -> dict[int, bytes]:
+    kinds = ("text", "mixed", "random", "zero", "word")
+    model = {slot: page(kinds[slot % 5], slot, version) for slot in range(0, SLOTS, 2)}
+    for slot, data in model.items():
+        pipeline.store(slot, data)
+    return model
+
+
+def holds(pipeline: coldpress.Pipeline, model: dict[int, bytes]) -> None:
+    assert pipeline.stats().stored_pages == len(model)
+    for slot in range(SLOTS):
+        if slot in model:
+            assert pipeline.load(slot) == model[slot]
+        else:
+            with pytest.raises(coldpress.SlotEmpty):
+                pipeline.load(slot)
+
+
+@pytest.mark.parametrize("packer", ["bounce", "zsmalloc", "zspage", "aligned"])
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_a_closed_pipeline_is_there_again(shape: Describe, packer: str, synchronous: bool) -> None:
+    described = shape(packer={"use": packer}, cache={"pages": 4})
+    model: dict[int, bytes] = {}
+    for round_ in range(4):
+        with coldpress.Pipeline(load_config(described), synchronous=synchronous) as pipeline:
+            holds(pipeline, model)
+            model |= filled(pipeline, round_)
+            for slot in range(round_, SLOTS, 7):
+                pipeline.invalidate(slot)
+                model.pop(slot, None)
+            folio = [page("text", slot, round_) for slot in range(8)]
+            pipeline.store(8 * round_, b"".join(folio))
+            model |= {8 * round_ + n: one for n, one in enumerate(folio)}
+            pipeline.store(8 * round_ + 3, bytes(PAGE))
+            model[8 * round_ + 3] = bytes(PAGE)
+
+
+def test_a_device_that_forgets_still_forgets(shape: Describe, path: Path) -> None:
+    with coldpress.open(shape(device={"persistent": False})) as pipeline:
+        filled(pipeline)
+        pipeline.sync()
+    assert not path.exists()
+
+
+def test_what_is_superseded_is_pending_until_it_is_durable(shape: Describe) -> None:
+    with coldpress.Pipeline(load_config(shape()), synchronous=True) as pipeline:
+        filled(pipeline)
+        pipeline.sync()
+        before = pipeline.stats()
+        assert (before.pending_bytes, before.dead_bytes) == (0, 0)
+        for slot in range(0, SLOTS, 2):
+            pipeline.invalidate(slot)
+        after = pipeline.stats()
+        assert after.live_bytes == 0
+        assert after.pending_bytes == before.live_bytes
+        pipeline.sync()
+        assert pipeline.stats().pending_bytes == 0
+        assert pipeline.stats().live_bytes == SLOTS // 2  # a tombstone counts for a byte
+
+
+def test_another_pipeline_is_refused_with_what_differs(shape: Describe, path: Path) -> None:
+    with coldpress.open(shape()) as pipeline:
+        model = filled(pipeline)
+    other = shape(slots=SLOTS // 2, packer={"block": "32KiB"})
+    before = path.read_bytes()
+    with pytest.raises(coldpress.ConfigError) as caught:
+        coldpress.open(other)
+    text = str(caught.value)
+    assert "[packer] block is 16KiB there and 32KiB here" in text
+    assert f"slots is {SLOTS} there and {SLOTS // 2} here" in text
+    assert "format = true" in text
+    assert path.read_bytes() == before
+    with coldpress.open(shape(device={"format": True})) as pipeline:
+        holds(pipeline, model)  # nothing differs, so nothing is given up
+    with coldpress.open(described(other, device={"format": True})) as pipeline:
+        assert pipeline.stats().stored_pages == 0
+        pipeline.store(1, page("text", 1, 9))
+    with coldpress.open(other) as pipeline:
+        assert pipeline.stats().stored_pages == 1
+
+
+def test_a_pipeline_that_forgets_does_not_wipe_one_that_keeps(shape: Describe, path: Path) -> None:
+    with coldpress.open(shape()) as pipeline:
+        model = filled(pipeline)
+    with pytest.raises(coldpress.DeviceError, match="persistent = true opens it"):
+        coldpress.open(shape(device={"persistent": False}))
+    with coldpress.open(shape()) as pipeline:
+        holds(pipeline, model)
+    coldpress.open(shape(device={"persistent": False, "format": True})).close()
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ({"device": {"use": "memory", "path": None}}, "'persistent' in \\[device\\] memory"),
+        ({"device": {"path": None}}, "a file without 'path'"),
+        ({"packer": {"use": "page", "block": "4KiB"}}, "'page' writes no records"),
+    ],
+)
+def test_what_can_not_come_back_is_refused(
+    shape: Describe, tables: dict[str, Any], says: str
+) -> None:
+    asked = shape(**tables)
+    if asked["device"]["path"] is None:
+        del asked["device"]["path"]
+    with pytest.raises(coldpress.ConfigError, match=says):
+        coldpress.open(asked)
+
+
+def test_other_compressors_read_what_they_made(shape: Describe, tmp_path: Path) -> None:
+    samples = [page("text", slot, slot) for slot in range(400)]
+    dictionary = tmp_path / "pages.dict"
+    dictionary.write_bytes(zstandard.train_dictionary(4096, samples).as_bytes())
+    zstd = {"use": "zstd", "dictionary": str(dictionary)}
+    with coldpress.open(shape(compressor=zstd)) as pipeline:
+        model = filled(pipeline)
+        pipeline.reconfigure({"compressor": {"use": "brotli"}})
+        pipeline.store(1, page("text", 1, 3))
+        model[1] = page("text", 1, 3)
+    dictionary.unlink()
+    for _ in range(2):
+        with coldpress.open(shape()) as pipeline:
+            holds(pipeline, model)
+            pipeline.store(3, page("text", 3, 5))
+            model[3] = page("text", 3, 5)
+            assert pipeline.stats().retired_codec_pages > 0
+
+
+def test_a_missing_entry_type_is_told_before_anything_is_lost(shape: Describe) -> None:
+    with coldpress.open(shape()) as pipeline:
+        model = filled(pipeline)
+    with pytest.raises(coldpress.ConfigError, match="'entries' does not name"):
+        coldpress.open(shape(entries=["zswap", "raw"]))
+    with coldpress.open(shape()) as pipeline:
+        holds(pipeline, model)
+
+
+def blocks(image: bytes) -> list[int]:
+    """The offsets of all blocks with a header."""
+    area = decode(memoryview(image)).area
+    starts = range(2 * area, len(image) - BLOCK + 1, BLOCK)
+    return [at for at in starts if image[at : at + 4] == MAGIC]
+
+
+def test_a_damaged_header_hides_nothing(shape: Describe, path: Path) -> None:
+    with coldpress.open(shape()) as pipeline:
+        model = filled(pipeline)
+    image = bytearray(path.read_bytes())
+    for at in blocks(image):
+        image[at + 8 : at + HEADER_BYTES + 30] = b"\xff" * (HEADER_BYTES + 22)
+    path.write_bytes(image)
+    with coldpress.open(shape()) as pipeline:
+        holds(pipeline, model)
+
+
+def test_a_damaged_object_is_named_and_never_an_older_one(shape: Describe, path: Path) -> None:
+    for version in (1, 2):
+        with coldpress.open(shape()) as pipeline:
+            filled(pipeline, version)
+    image = bytearray(path.read_bytes())
+    for at in blocks(image):
+        view = memoryview(image)[at : at + BLOCK]
+        header = read_header(view, PAGE)
+        for record in header.records:
+            if record.length:
+                view[record.place + 24 + record.length // 2] ^= 1
+    path.write_bytes(image)
+    with coldpress.Pipeline(load_config(shape()), synchronous=True) as pipeline:
+        for slot in range(0, SLOTS, 2):
+            with pytest.raises(coldpress.CorruptBlock, match=f"slot {slot}: "):
+                pipeline.load(slot)
+
+
+def test_either_superblock_is_enough_and_both_damaged_are_told(shape: Describe, path: Path) -> None:
+    with coldpress.open(shape()) as pipeline:
+        model = filled(pipeline)
+    area = decode(memoryview(path.read_bytes())).area
+    for which in (0, 1):
+        image = bytearray(path.read_bytes())
+        image[which * area + 20] ^= 1
+        path.write_bytes(image)
+        with coldpress.open(shape()) as pipeline:
+            holds(pipeline, model)
+    image = bytearray(path.read_bytes())
+    image[20] ^= 1
+    image[area + 20] ^= 1
+    path.write_bytes(image)
+    with pytest.raises(coldpress.ConfigError, match="both superblocks are damaged"):
+        coldpress.open(shape())
+
+
+def test_no_stale_memory_reaches_the_device(shape: Describe, path: Path) -> None:
+    with coldpress.open(shape()) as pipeline:
+        for version in range(3):
+            filled(pipeline, version)
+            pipeline.sync()
+            for slot in range(0, SLOTS, 3):
+                pipeline.invalidate(slot)
+    image = path.read_bytes()
+    assert len(blocks(image)) > 10
+    for at in blocks(image):
+        header = read_header(memoryview(image)[at : at + BLOCK], PAGE)
+        end = max(record.place + 24 + record.length for record in header.records)
+        assert not any(image[at + end : at + header.pages * PAGE])
+
+
+def test_the_epoch_is_raised_by_every_opening(shape: Describe, path: Path) -> None:
+    epochs = []
+    for _ in range(3):
+        coldpress.open(shape()).close()
+        area = decode(memoryview(path.read_bytes())).area
+        image = path.read_bytes()
+        epochs.append(max(decode(memoryview(image)[at:]).epoch for at in (0, area)))
+    assert epochs == [epochs[0], epochs[0] + 1, epochs[0] + 2]
+
+
+def test_a_second_opener_is_refused(shape: Describe) -> None:
+    with coldpress.open(shape()), pytest.raises(coldpress.DeviceError, match="in use"):
+        coldpress.open(shape())
+
+
+def test_progress_is_told(shape: Describe) -> None:
+    coldpress.open(shape()).close()
+    told: list[tuple[int, int]] = []
+    with coldpress.Pipeline(
+        load_config(shape()), progress=lambda done, count: told.append((done, count))
+    ):
+        pass
+    assert told[0][0] == 0
+    assert told[-1][0] == told[-1][1] > 100
+
+
+def test_sync_and_invalidate_work_on_a_full_device(shape: Describe) -> None:
+    with coldpress.Pipeline(load_config(shape(device={"size": "256KiB"})), synchronous=True) as one:
+        stored = 0
+        with pytest.raises(coldpress.PoolFull):
+            for stored in range(SLOTS):
+                one.store(stored, page("random", stored, 1))
+        for slot in range(stored // 2):
+            one.invalidate(slot)
+        one.sync()
+        held = {slot: one.load(slot) for slot in range(stored // 2, stored)}
+    with coldpress.open(shape(device={"size": "256KiB"})) as pipeline:
+        holds(pipeline, held)

@@ -46,6 +46,10 @@ class Checkpoint:
             # These may have changed, but what they hold may be the last that was stored before
             # this.
             self._writeback.flush_open(unlocked=unlocked)
+            if self._entries.unlogged.count:
+                # First those that may make room for the others.
+                self._write(list(self._entries.unlogged.from_tail()), unlocked=unlocked)
+                self._store.settle(unlocked=unlocked)
             self._write(self._entries.owed(), unlocked=unlocked)
             self._store.flush(unlocked=unlocked)
             self._drop_tombstones()

@@ -5,6 +5,7 @@ It tells on its output, a line each, what it begins and what has returned.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 from typing import Any
@@ -47,10 +48,8 @@ def main() -> None:
             print("empty", slot, flush=True)
             pipeline.invalidate(slot)
         elif what < 0.97:
-            try:
+            with contextlib.suppress(coldpress.SlotEmpty):
                 pipeline.load(slot)
-            except coldpress.SlotEmpty:
-                pass
         else:
             pipeline.sync()
             print("synced", flush=True)

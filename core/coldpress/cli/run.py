@@ -73,6 +73,10 @@ def run(args: argparse.Namespace) -> int:
 def _measure(
     config: PipelineConfig, corpus: Corpus, operations: Operations | None, show: bool
 ) -> Result:
-    with Interrupt() as stop, Pipeline(config) as pipeline, Progress(show) as progress:
+    with (
+        Interrupt() as stop,
+        Progress(show) as progress,
+        Pipeline(config, progress=progress.reading) as pipeline,
+    ):
         runner = Runner(pipeline, config.names, corpus, config.slots, progress, stop)
         return runner.run(operations)

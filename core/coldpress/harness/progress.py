@@ -34,6 +34,12 @@ class Progress:
         """A new part of the work begins, `total` steps long."""
         self._bars.reset(self._task, description=f"{self.title}{name}", total=total, visible=True)
 
+    def reading(self, done: int, total: int) -> None:
+        """So many of the blocks of a persistent device were read."""
+        if not done:
+            self.phase("reading the device", total)
+        self._bars.update(self._task, completed=done)
+
     def advance(self, steps: int) -> None:
         """That many more steps are done. Costs microseconds: not for every page."""
         self._bars.advance(self._task, steps)

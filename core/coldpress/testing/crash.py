@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from typing import Literal
 
 import attrs
@@ -36,10 +37,11 @@ class Medium:
 
     Attributes: `events`, how many writes, discards and flushes there were.
 
-    Notes: not thread-safe.
+    Notes: thread-safe, but for `after_crash`, which is for when nothing goes on any more.
     """
 
     def __init__(self, image: Buffer) -> None:
+        self._lock = threading.Lock()
         self._image = bytes(image)
         self._now = bytearray(image)
         self._log: list[_Event] = []
@@ -53,23 +55,27 @@ class Medium:
     def events(self) -> int:
         return len(self._log)
 
-    def read(self, offset: int, length: int) -> memoryview:
+    def read(self, offset: int, length: int) -> bytes:
         """What was written there last, or is there since the beginning."""
-        return memoryview(self._now)[offset : offset + length]
+        with self._lock:
+            return bytes(self._now[offset : offset + length])
 
     def write(self, offset: int, data: Buffer) -> None:
         """A write, that is not durable before the next flush."""
-        self._now[offset : offset + len(data)] = data
-        self._log.append(_Event(offset, len(data), bytes(data)))
+        with self._lock:
+            self._now[offset : offset + len(data)] = data
+            self._log.append(_Event(offset, len(data), bytes(data)))
 
     def discard(self, offset: int, length: int) -> None:
         """What is there reads as zeros from now on, or perhaps does after a crash."""
-        self._now[offset : offset + length] = bytes(length)
-        self._log.append(_Event(offset, length))
+        with self._lock:
+            self._now[offset : offset + length] = bytes(length)
+            self._log.append(_Event(offset, length))
 
     def flush(self) -> None:
         """What was written before is durable."""
-        self._log.append(_Event())
+        with self._lock:
+            self._log.append(_Event())
 
     def after_crash(self, event: int, loss: Loss, rng: random.Random) -> bytearray:
         """What is left if it comes during the event of this number, 0 the first."""

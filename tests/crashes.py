@@ -73,12 +73,15 @@ class Segment:
         return open_on(self.medium, self.shape, self.fault)
 
     def run(self, steps: int, version: Callable[[], int]) -> None:
+        flaky = random.Random(self.rng.random()) if self.rng.random() < 0.3 else None
         for _ in range(steps):
+            self.medium.flaky = flaky
             begin = self.medium.events
             changes, is_sync = self.step(version)
             self.steps.append(Step(begin, self.medium.events, changes, is_sync))
             for slot, value in changes.items():
                 self.now[slot] = value
+        self.medium.flaky = None
         self.pipeline._close()
 
     def step(self, version: Callable[[], int]) -> tuple[dict[int, Value], bool]:
@@ -103,6 +106,7 @@ class Segment:
             if what < 0.97:
                 pipeline.sync()
                 return {}, True
+            self.medium.flaky = None  # an opening that fails would be the end of the history
             pipeline.close()
             self.pipeline = self.opened()
             assert contents(self.pipeline) == self.now

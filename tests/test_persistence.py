@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 import zstandard
 
 import coldpress
-from coldpress.block import HEADER_BYTES, MAGIC, read_header
+from coldpress.block import HEADER_BYTES, MAGIC, RECORD_BYTES, read_header
 from coldpress.config import load_config
+from coldpress.durablestore import DurableStore
 from coldpress.superblock import decode
 from coldpress.testing.pages import PAGE, page
 from coldpress.testing.shapes import described
@@ -98,7 +100,7 @@ def test_what_is_superseded_is_pending_until_it_is_durable(shape: Describe) -> N
         assert after.pending_bytes == before.live_bytes
         pipeline.sync()
         assert pipeline.stats().pending_bytes == 0
-        assert pipeline.stats().live_bytes == SLOTS // 2  # a tombstone counts for a byte
+        assert pipeline.stats().live_bytes == SLOTS // 2 * 2 * RECORD_BYTES  # of tombstones
 
 
 def test_another_pipeline_is_refused_with_what_differs(shape: Describe, path: Path) -> None:
@@ -244,7 +246,8 @@ def test_no_stale_memory_reaches_the_device(shape: Describe, path: Path) -> None
     for at in blocks(image):
         header = read_header(memoryview(image)[at : at + BLOCK], PAGE)
         end = max(record.place + 24 + record.length for record in header.records)
-        assert not any(image[at + end : at + header.pages * PAGE])
+        # Nor is anything left of a longer block that was here before.
+        assert not any(image[at + end : at + BLOCK])
 
 
 def test_the_epoch_is_raised_by_every_opening(shape: Describe, path: Path) -> None:
@@ -257,9 +260,51 @@ def test_the_epoch_is_raised_by_every_opening(shape: Describe, path: Path) -> No
     assert epochs == [epochs[0], epochs[0] + 1, epochs[0] + 2]
 
 
+def test_a_new_file_and_its_name_are_durable(
+    shape: Describe, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        fsync(fd)
+        synced.append(os.fstat(fd).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    coldpress.open(shape()).close()
+    assert synced == [path.stat().st_ino, path.parent.stat().st_ino]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_second_opener_is_refused(shape: Describe) -> None:
     with coldpress.open(shape()), pytest.raises(coldpress.DeviceError, match="in use"):
         coldpress.open(shape())
+
+
+def test_the_watermark_stops_before_a_block_that_could_not_be_written(shape: Describe) -> None:
+    with coldpress.Pipeline(load_config(shape()), synchronous=True) as pipeline:
+        store, device = pipeline._store, pipeline.config.device
+        assert isinstance(store, DurableStore)
+        pipeline.store(0, page("text", 0, 1))
+        pipeline.sync()
+        assert store.next_identity().durable == store._sequence - 1
+        store._flying.clear()
+        write = device.write
+
+        def fails(offset: int, data: coldpress.Buffer) -> None:
+            raise coldpress.DeviceError("no")
+
+        device.write = fails  # type: ignore[method-assign]
+        pipeline.store(0, page("text", 0, 2))
+        with pytest.raises(coldpress.DeviceError, match="no"):
+            pipeline.sync()
+        failed = store._sequence
+        device.write = write  # type: ignore[method-assign]
+        pipeline.sync()
+        pipeline.store(0, page("text", 0, 3))
+        pipeline.sync()
+        assert store._sequence > failed
+        assert store._durable == failed - 1
 
 
 def test_progress_is_told(shape: Describe) -> None:

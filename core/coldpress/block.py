@@ -35,6 +35,7 @@ from coldpress.roles.packer import (
     KIND_TOMBSTONE,
     BlockIdentity,
     DeviceObject,
+    room_of,
 )
 
 MAGIC = b"CPBK"
@@ -64,8 +65,8 @@ class Record:
 
     @property
     def room(self) -> int:
-        """What it counts for in its block: its bytes, but a tombstone for one."""
-        return max(self.length, 1)
+        """What it counts for in its block."""
+        return room_of(self.kind, self.length)
 
 
 @attrs.frozen

@@ -66,7 +66,8 @@ class Checkpoint:
         free = space.free
         first, self._busy = not self._busy, True
         try:
-            if first and entries.unlogged.count:
+            # Else the records would take more room than they give.
+            if first and entries.unlogged.count and entries.superseded_bytes >= space.block:
                 log = _Log(self._writeback, entries, self._page_size, unlocked)
                 with log:
                     for slot in list(entries.unlogged.from_tail()):

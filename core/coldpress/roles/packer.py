@@ -21,6 +21,17 @@ KIND_WORD = 2
 KIND_TOMBSTONE = 3
 """The slot is empty."""
 
+_SMALL = 48  # bytes of the two copies of a record
+
+
+def room_of(kind: int, length: int) -> int:
+    """What a record of so many bytes counts for in its block: an object's alone.
+
+    Of what has next to none the record itself is what takes room: a block of such is not empty.
+    """
+    return length if kind == KIND_OBJECT else length + _SMALL
+
+
 
 @attrs.define(eq=False)  # not frozen: one is made for each object, and that would cost thrice
 class Victim:
@@ -51,8 +62,8 @@ class Victim:
 
     @property
     def room(self) -> int:
-        """What it counts for in its block: its bytes, but a tombstone for one."""
-        return max(self.length, 1)
+        """What it counts for in its block."""
+        return room_of(self.kind, self.length)
 
 
 @attrs.frozen

@@ -35,12 +35,14 @@ class Medium:
     """The bytes that outlive a device, and everything that was done to them since they were
     `image`.
 
-    Attributes: `events`, how many writes, discards and flushes there were.
+    Attributes: `events`, how many writes, discards and flushes there were; `flaky`, if given, lets
+    one write in twenty fail, and leave any part of its first bytes.
 
     Notes: thread-safe, but for `after_crash`, which is for when nothing goes on any more.
     """
 
     def __init__(self, image: Buffer) -> None:
+        self.flaky: random.Random | None = None
         self._lock = threading.Lock()
         self._image = bytes(image)
         self._now = bytearray(image)
@@ -61,8 +63,13 @@ class Medium:
             return bytes(self._now[offset : offset + length])
 
     def write(self, offset: int, data: Buffer) -> None:
-        """A write, that is not durable before the next flush."""
+        """A write, that is not durable before the next flush. Raises `DeviceError` if it fails."""
         with self._lock:
+            if self.flaky is not None and self.flaky.random() < 0.05:
+                data = bytes(data[: self.flaky.randrange(len(data) + 1)])
+                self._now[offset : offset + len(data)] = data
+                self._log.append(_Event(offset, len(data), data))
+                raise DeviceError(f"crash: the write at {offset} failed, as one in twenty does")
             self._now[offset : offset + len(data)] = data
             self._log.append(_Event(offset, len(data), bytes(data)))
 

@@ -46,7 +46,7 @@ class Persistent(PipelineMachine):
         words = [entries.table.get(slot) for slot in range(SLOTS)]
         current, kept, tombstones = {}, {}, 0
         for slot, word in enumerate(words):
-            last, clean = entries._last[slot], entries._clean[slot]
+            last, clean = entries._kept(slot), entries._clean[slot]
             there = word >> 5 if word & 15 == entries.device_tag else clean
             assert not (last and there)
             logged = last and not entries.unlogged.has(slot)

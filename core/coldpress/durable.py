@@ -27,6 +27,11 @@ from coldpress.words import Order
 
 WORD_BYTES = 8
 
+# Marks of a slot, so that of most no other table is looked at, which would make it real memory.
+_TOUCHED = 1  # something of it may be on the device
+_KEPT = 2  # a record of it stands in the third table
+_MISSING = 4  # it is unlogged
+
 _ROLES = (PoolEntryType, CacheEntryType, DeviceEntryType, ShadowEntryType)
 
 
@@ -74,7 +79,7 @@ class DurableEntries(Entries):
         self._in_word = [is_in_word(one) for one in self.types]
         self._last = table("Q", slots)
         self._published = table("Q", slots)  # the age of a folio in RAM, for each member
-        self._touched = table("B", slots)  # something of the slot may be on the device
+        self._marks = table("B", slots)
         self._flying: dict[
             int, Victim
         ] = {}  # the latest that was staged of the slot, till it lands
@@ -86,7 +91,7 @@ class DurableEntries(Entries):
         self._unlog(slot)
         super().publish(slot, tag, payload)
         if self._in_word[tag]:
-            self.unlogged.push_tail(slot)
+            self._miss(slot)
 
     def publish_folio(self, slot: int, tag: int, payload: int, pages: int) -> None:
         slots = range(slot, slot + pages)
@@ -99,7 +104,7 @@ class DurableEntries(Entries):
                 self._published[one] = sequence
         elif self._in_word[tag]:
             for one in slots:
-                self.unlogged.push_tail(one)
+                self._miss(one)
 
     def empty(self, slot: int) -> bool:
         old = self.table.get(slot)
@@ -107,15 +112,15 @@ class DurableEntries(Entries):
             return False
         self._unlog(slot)
         super().empty(slot)
-        if self._touched[slot]:
-            self.unlogged.push_tail(slot)
+        if self._marks[slot] & _TOUCHED:
+            self._miss(slot)
         return True
 
     def compressed(self, members: Sequence[int], word: int, tag: int, payload: int) -> None:
         super().compressed(members, word, tag, payload)
         if self._in_word[tag]:
             for one in members:
-                self.unlogged.push_tail(one)
+                self._miss(one)
 
     def _retire(self, slot: int, word: int, leaving: range) -> bool:
         # Its record is the newest still, so the place is kept; `_forsake` then counts it.
@@ -127,14 +132,14 @@ class DurableEntries(Entries):
         for one in going:
             place = payload if is_there else self._clean[one]
             if place:
-                self._last[one] = place
+                self._keep(one, place)
         return super()._retire(slot, word, leaving)
 
     def _unlog(self, slot: int) -> None:
         """What a slot that may have a record of its word, or of being empty, holds will change."""
-        if self.unlogged.remove(slot):
+        if self._found(slot):
             return
-        last = self._last[slot]
+        last = self._kept(slot)
         if last:
             tag = self.table.get(slot) & TAG_MASK
             empty = tag in (0, self.shadow_tag)
@@ -154,7 +159,7 @@ class DurableEntries(Entries):
 
     def needs_record(self, slot: int) -> bool:
         """Whether the slot is unlogged, and no record of it is on its way."""
-        if not self.unlogged.has(slot):
+        if not self._is_missing(slot):
             return False
         flying = self._flying.get(slot)
         return flying is None or flying.word != self.table.get(slot) or not self.is_staged(flying)
@@ -181,12 +186,12 @@ class DurableEntries(Entries):
             return  # on its way from the cache to the pool
         get = self.table.get
         for slot in victim.slots:
-            self._touched[slot] = 1
+            self._marks[slot] |= _TOUCHED
             if get(slot) == victim.word:
                 self._flying[slot] = victim
-            elif self._is_empty(slot) and not self._last[slot] and not self.unlogged.has(slot):
+            elif self._is_empty(slot) and not self._kept(slot) and not self._is_missing(slot):
                 # The folio's record will be the slot's newest, and tell of a page that is gone.
-                self.unlogged.push_tail(slot)
+                self._miss(slot)
 
     def is_wanted(self, victim: Victim) -> bool:
         # Even if it has changed: a `sync` that came between counts on its record, and what the
@@ -219,7 +224,7 @@ class DurableEntries(Entries):
     def _logged(self, placed: Placed, start: int) -> None:
         victim = placed.victim
         if self.unstage(victim):
-            self.unlogged.remove(victim.slot)
+            self._found(victim.slot)
             self.tombstones += victim.kind == KIND_TOMBSTONE
         else:
             self._unwanted(self.place(placed, start))
@@ -230,14 +235,14 @@ class DurableEntries(Entries):
         for slot in self._landing:
             self._settle(slot)
             if not super().refers(slot, place):
-                self._last[slot] = place
+                self._keep(slot, place)
         self._landing = []
 
     def _settle(self, slot: int) -> None:
-        place = self._last[slot]
+        place = self._kept(slot)
         if not place:
             return
-        self._last[slot] = 0
+        self._keep(slot, 0)
         first = slot & -MAX_PAGES  # the record may be a folio's, and other slots' newest
         stop = min(first + MAX_PAGES, self.table.slots)
         if not any(self.refers(one, place) for one in range(first, stop)):
@@ -254,35 +259,61 @@ class DurableEntries(Entries):
     # -- on the device ----------------------------------------------------------------------
 
     def refers(self, slot: int, place: int) -> bool:
-        last = self._last[slot]
+        last = self._kept(slot)
         if last:
             return self.device_type.locate(last) == self.device_type.locate(place)
         return super().refers(slot, place)
 
     def _point(self, slot: int, old: int, new: int) -> None:
-        if self._last[slot]:
-            self._last[slot] = new
+        if self._kept(slot):
+            self._keep(slot, new)
         else:
             super()._point(slot, old, new)
 
     def tombstone(self, slot: int) -> int:
         """The place of the record that tells that the slot is empty; 0 if it has none."""
-        if self._is_empty(slot) and not self.unlogged.has(slot):
-            return self._last[slot]
+        if self._is_empty(slot) and not self._is_missing(slot):
+            return self._kept(slot)
         return 0
 
     def drop_tombstone(self, slot: int) -> None:
         """Nothing older of the slot is on the device: the record is not needed."""
-        place = self._last[slot]
-        self._last[slot] = 0
-        self._touched[slot] = 0
+        place = self._kept(slot)
+        self._keep(slot, 0)
+        self._marks[slot] &= ~_TOUCHED
         self.tombstones -= 1
         self.device_type.release(place)
 
     @property
     def metadata_bytes(self) -> int:
-        own = resident(self._last, self._published, self._touched)
+        own = resident(self._last, self._published, self._marks)
         return super().metadata_bytes + own + self.unlogged.metadata_bytes
+
+    def _kept(self, slot: int) -> int:
+        """The place in the third table; 0 if there is none."""
+        return self._last[slot] if self._marks[slot] & _KEPT else 0
+
+    def _keep(self, slot: int, place: int) -> None:
+        if place:
+            self._marks[slot] |= _KEPT
+            self._last[slot] = place
+        else:
+            self._marks[slot] &= ~_KEPT
+
+    def _is_missing(self, slot: int) -> bool:
+        return bool(self._marks[slot] & _MISSING)
+
+    def _miss(self, slot: int) -> None:
+        """The slot is unlogged."""
+        self._marks[slot] |= _MISSING
+        self.unlogged.push_tail(slot)
+
+    def _found(self, slot: int) -> bool:
+        """The slot is not unlogged any more; whether it was."""
+        if not self._is_missing(slot):
+            return False
+        self._marks[slot] &= ~_MISSING
+        return self.unlogged.remove(slot)
 
     def owed(self) -> list[int]:
         """The slots of which the device does not have what they hold now."""
@@ -295,9 +326,9 @@ class DurableEntries(Entries):
 
     def recovered(self, slot: int, word: int, place: int) -> None:
         """The slot holds this word, 0 if it is empty; its newest record is at this place."""
-        self._touched[slot] = 1
+        self._marks[slot] |= _TOUCHED
         if word & TAG_MASK != self.device_tag:
-            self._last[slot] = place
+            self._keep(slot, place)
         if word:
             self.table.put(slot, word)
             self.counts[word & TAG_MASK] += 1

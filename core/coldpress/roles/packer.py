@@ -32,7 +32,6 @@ def room_of(kind: int, length: int) -> int:
     return length if kind == KIND_OBJECT else length + _SMALL
 
 
-
 @attrs.define(eq=False)  # not frozen: one is made for each object, and that would cost thrice
 class Victim:
     """An object that is to be written, as it was when it was chosen.

@@ -154,6 +154,7 @@ class PoolEntryType(EntryType):
     """They do, unless the type says otherwise."""
 
     durable: ClassVar[bool] = True
+    """They can: the core knows what their words stand for."""
 
     @property
     @abc.abstractmethod
@@ -208,6 +209,7 @@ class CacheEntryType(EntryType):
     """
 
     durable: ClassVar[bool] = True
+    """They can: the core knows what their words stand for."""
 
     @property
     @abc.abstractmethod
@@ -227,6 +229,7 @@ class DeviceEntryType(EntryType):
     """An entry type whose object lies on the device."""
 
     durable: ClassVar[bool] = True
+    """They can: the core knows what their words stand for."""
 
     largest_device: ClassVar[int] = 1 << 59
     """How many bytes a device may have for `place` to have room for every offset."""
@@ -261,6 +264,7 @@ class ShadowEntryType(EntryType):
     """
 
     durable: ClassVar[bool] = True
+    """They can: the core knows what their words stand for."""
 
     @abc.abstractmethod
     def mark(self, clock: int) -> int:

@@ -169,6 +169,7 @@ class PoolEntryType(EntryType):
         """The object's codec id, its folio order and its length in bytes."""
 
     def codec(self, payload: int) -> int:
+        """The codec id that `describe` tells."""
         return self.describe(payload)[0]
 
     @abc.abstractmethod

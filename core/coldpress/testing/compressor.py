@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from coldpress.roles import Compressor
 from coldpress.testing.kit import Kit
-from coldpress.testing.pages import KINDS, PAGE, page
+from coldpress.testing.pages import KINDS, PAGE, page, same
 from coldpress.testing.threads import interleaved, run_threads
 from coldpress.testing.whole import WholePipelineTests
 
@@ -41,13 +41,13 @@ class CompressorContract(Kit):
             for folio in _folios(1 << order):
                 data = compressor.compress(folio)
                 assert isinstance(data, bytes)
-                assert compressor.decompress(data, len(folio)) == folio
+                assert same(compressor.decompress(data, len(folio)), folio)
 
     def test_thousands_of_pages_come_back(self) -> None:
         compressor = self.opened()
         for number in range(3000):
             folio = page(KINDS[number % len(KINDS)], number, 1)
-            assert compressor.decompress(compressor.compress(folio), PAGE) == folio, (
+            assert same(compressor.decompress(compressor.compress(folio), PAGE), folio), (
                 f"page {number} came back changed"
             )
 
@@ -58,7 +58,7 @@ class CompressorContract(Kit):
         @given(st.binary(max_size=PAGE), st.integers(1, PAGE))
         def check(seed: bytes, repeat: int) -> None:
             folio = (seed * repeat)[:PAGE].ljust(PAGE, seed[:1] or b"\0")
-            assert compressor.decompress(compressor.compress(folio), PAGE) == folio
+            assert same(compressor.decompress(compressor.compress(folio), PAGE), folio)
 
         check()
 
@@ -74,9 +74,9 @@ class CompressorContract(Kit):
                 room = bytearray(b"\x5a" * around + data + b"\x5a" * around)
                 packed = memoryview(room)[around : around + len(data)]
                 for stored in (packed, packed.toreadonly(), bytes(packed), bytearray(packed)):
-                    assert compressor.decompress(stored, PAGE) == folio
-                assert room == b"\x5a" * around + data + b"\x5a" * around
-            assert writable == before
+                    assert same(compressor.decompress(stored, PAGE), folio)
+                assert same(room, b"\x5a" * around + data + b"\x5a" * around)
+            assert same(writable, before)
 
     def test_a_result_is_a_copy(self) -> None:
         compressor = self.opened()
@@ -88,7 +88,7 @@ class CompressorContract(Kit):
         back = compressor.decompress(stored, PAGE)
         stored[:] = bytes(len(stored))
         compressor.decompress(compressor.compress(page("noise", 5, 1)), PAGE)
-        assert back == folio
+        assert same(back, folio)
         assert isinstance(back, bytes)
 
     def test_each_object_stands_alone(self) -> None:
@@ -97,8 +97,8 @@ class CompressorContract(Kit):
         objects = [compressor.compress(folio) for folio in folios]
         order = random.Random(1).sample(range(len(folios)), len(folios))
         for number in order:
-            assert compressor.decompress(objects[number], PAGE) == folios[number]
-            assert other.decompress(objects[number], PAGE) == folios[number], (
+            assert same(compressor.decompress(objects[number], PAGE), folios[number])
+            assert same(other.decompress(objects[number], PAGE), folios[number]), (
                 "another one with the same options can not read it"
             )
 
@@ -139,7 +139,7 @@ class CompressorContract(Kit):
             for damaged in _damaged(data, rng):
                 with contextlib.suppress(Exception):
                     compressor.decompress(damaged, PAGE)
-                assert compressor.decompress(data, PAGE) == folio
+                assert same(compressor.decompress(data, PAGE), folio)
 
     def test_threads_share_one(self) -> None:
         compressor = self.opened()

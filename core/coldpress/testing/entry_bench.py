@@ -15,7 +15,7 @@ from coldpress.config import load_config
 from coldpress.folio import MAX_PAGES
 from coldpress.roles import EntryContext, EntryType, PoolEntryType
 from coldpress.table import PAYLOAD_AT
-from coldpress.testing.pages import PAGE
+from coldpress.testing.pages import PAGE, same
 
 PAYLOADS = 1 << 64 - PAYLOAD_AT
 CACHE_PAGES = 48
@@ -88,7 +88,7 @@ class Bench:
         around = bytearray(b"\xee" * 64 + data + b"\xee" * 64)
         view = memoryview(around)[64:-64]
         prepared = claimed(self.one, view)
-        assert view == data, "prepare changed the page"
+        assert same(view, data), "prepare changed the page"
         if prepared is None:
             return None
         held = self.commit(data, prepared)
@@ -141,7 +141,7 @@ class Bench:
             return True
         again = self.add(held.slot, held.data, payload)
         assert one.describe(payload) == described
-        assert self.copied(again) == data
+        assert same(self.copied(again), data)
         self.check(again)
         return True
 
@@ -169,7 +169,7 @@ class Bench:
             token, data = self.token(held, page)
             found = self.one.decode(token)
             assert isinstance(found, bytes)
-            assert found == data, f"slot {held.slot + page} does not hold what was stored"
+            assert same(found, data), f"slot {held.slot + page} does not hold what was stored"
 
     def release(self, held: Held) -> None:
         """All slots of the object have changed."""

@@ -23,7 +23,7 @@ from coldpress.testing.entry_bench import Bench, Held, claimed
 from coldpress.testing.entry_machine import EntryTypeMachine
 from coldpress.testing.kit import Kit, with_plugin
 from coldpress.testing.memory import MIB, process_bytes
-from coldpress.testing.pages import KINDS, PAGE, page
+from coldpress.testing.pages import KINDS, PAGE, page, same
 from coldpress.testing.threads import interleaved, run_threads
 
 _ORDERS = range(1, 5)
@@ -148,11 +148,11 @@ class EntryTypeContract(Kit):
         self.claimed(bench, 60, start=1000)
         bench.allocator.compact()
         for token, data in tokens:
-            assert bench.one.decode(token) == data, "a token went bad when its slot changed"
+            assert same(bench.one.decode(token), data), "a token went bad when its slot changed"
         tokens += [bench.token(held) for held in bench.held]
         bench.close()
         for token, data in tokens:
-            assert bench.one.decode(token) == data, "a token went bad at close"
+            assert same(bench.one.decode(token), data), "a token went bad at close"
 
     def test_the_pool_moves_under_it(self, bench: Bench) -> None:
         self.claimed(bench, 120)

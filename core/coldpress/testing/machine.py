@@ -13,7 +13,7 @@ from coldpress.config import load_config
 from coldpress.errors import DeviceError, PoolFull, SlotEmpty
 from coldpress.pipeline import Pipeline
 from coldpress.registry import Registry
-from coldpress.testing.pages import KINDS, PAGE, page
+from coldpress.testing.pages import KINDS, PAGE, page, same
 from coldpress.testing.shapes import described
 
 SLOTS = 64
@@ -129,7 +129,7 @@ class PipelineMachine(RuleBasedStateMachine):
             assert caught.value.slot == slot + count
         else:
             self.pipeline.load_many(slot, got)
-        assert bytes(got[: count * PAGE]) == b"".join(filter(None, expected[:count]))
+        assert same(bytes(got[: count * PAGE]), b"".join(filter(None, expected[:count])))
 
     def read(self, slot: int) -> bytes | None:
         try:
@@ -139,7 +139,7 @@ class PipelineMachine(RuleBasedStateMachine):
 
     @rule(slot=slots)
     def load(self, slot: int) -> None:
-        assert self.read(slot) == self.model.get(slot)
+        assert same(self.read(slot), self.model.get(slot))
 
     @rule()
     def load_all(self) -> None:

@@ -24,6 +24,7 @@ from coldpress.roles import BlockIdentity, DeviceObject, Packer, Victim, Zspage
 from coldpress.testing.cost import FEW, MANY, assert_flat
 from coldpress.testing.kit import Kit, built
 from coldpress.testing.packing import Filling, Packing, Sealed
+from coldpress.testing.pages import same
 from coldpress.testing.threads import THREADS, interleaved, run_threads
 from coldpress.testing.whole import WholePipelineTests
 
@@ -93,7 +94,7 @@ class PackerContract(Kit):
             one, again, other = (filling.seal(identity, packing.held).data for filling in fillings)
             if one != again:
                 pytest.skip("no two of its blocks are the same")
-            assert one == other, "what was in the buffer before goes to the device"
+            assert same(one, other), "what was in the buffer before goes to the device"
 
     def test_what_fits_has_room_in_an_empty_block(self) -> None:
         packing = self.packing()

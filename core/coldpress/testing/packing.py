@@ -20,6 +20,7 @@ from coldpress.roles import (
     Placed,
     Victim,
 )
+from coldpress.testing.pages import same
 
 _GUARD = 256  # bytes on either side of a lent buffer that are nobody's
 _OFFSET = 7 << 20  # of the block on a device
@@ -82,7 +83,7 @@ class Filling:
     def seal(self, identity: BlockIdentity, held: Held) -> Sealed:
         packed = self.block.seal(identity, held)
         for guard in (self._lent[:_GUARD], self._lent[-_GUARD:]):
-            assert guard == self._guards, "bytes outside of the buffer were written"
+            assert same(guard, self._guards), "bytes outside of the buffer were written"
         sealed = Sealed(packed, bytes(packed.data), identity, self.victims)
         self._lent[_GUARD:-_GUARD] = bytes(len(self._lent) - 2 * _GUARD)
         assert not any(packed.data), "the block is not in the buffer that was lent"
@@ -191,9 +192,9 @@ class Packing:
             read = bytearray(sealed.data[placed.at : stop])
             wanted = sealed.wanted(placed, page)
             self.packer.extract(memoryview(read), wanted)
-            assert read == sealed.data[placed.at : stop], "extract changed what was read"
+            assert same(read, sealed.data[placed.at : stop]), "extract changed what was read"
             read[:] = bytes(len(read))  # the next read of this thread goes to the same buffer
-            assert wanted.data == content, "not the bytes that were written"
+            assert same(wanted.data, content), "not the bytes that were written"
             assert isinstance(wanted.data, bytes)
             if self.packer.keeps_compressed:
                 assert (wanted.codec, wanted.order) == (victim.codec, victim.order)

@@ -9,6 +9,7 @@ from itertools import count
 from coldpress.budget import PoolBudget
 from coldpress.flat import OS_PAGE
 from coldpress.roles import Allocator
+from coldpress.testing.pages import same
 
 PAGE = max(4096, OS_PAGE)
 
@@ -66,7 +67,7 @@ class Pool:
 
     def check_contents(self) -> None:
         for handle, data in self.stored.items():
-            assert self.allocator.read(handle, len(data)) == data, f"object {handle} changed"
+            assert same(self.allocator.read(handle, len(data)), data), f"object {handle} changed"
 
     def check(self) -> None:
         self.check_counts()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from crashes import crash
+from once import on_one_python
 
 import coldpress
 from coldpress import checkpoint, tombstones
@@ -18,6 +19,8 @@ from coldpress.durablestore import DurableStore
 from coldpress.moving import Move, Mover
 from coldpress.roles import Placed
 from coldpress.testing.crash import CrashDevice
+
+pytestmark = on_one_python
 
 HISTORIES = int(os.environ.get("COLDPRESS_CRASHES", "256"))
 POINTS = 8  # crashes of each

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import killed
 from killed import SLOTS, shape, value
+from once import on_one_python
 
 import coldpress
+
+pytestmark = on_one_python
 
 ROUNDS = int(os.environ.get("COLDPRESS_KILLS", "10"))
 

@@ -57,7 +57,8 @@ def test_the_old_one_is_closed_when_its_last_object_has_left(
         pipeline.reconfigure({"allocator": {"use": "zbud"}})
         assert pipeline.config.names["allocator"] == "zbud"
         assert pipeline.config.allocator.limit == 256 << 10
-        assert (old.objects, closed) == (before, [])
+        assert closed == []
+        assert old.objects == before or not synchronous  # the writers go on meanwhile
         counts = [retired(pipeline)]
         assert counts[0] > 10
         for part in range(6):

@@ -6,9 +6,8 @@ passes, with the same class but for the fault.
 
 from __future__ import annotations
 
-import os
-
 import pytest
+from once import on_one_python
 from planted import FAULTS, KITS
 from planted.allocators import Proxied
 from planted.packers import OfBlocks
@@ -18,10 +17,7 @@ from coldpress.component import Component
 from coldpress.testing.kit import Kit
 from coldpress.testing.running import Check, run
 
-pytestmark = pytest.mark.skipif(
-    bool(os.environ.get("CI")) and os.environ.get("COLDPRESS_TEST_MATRIX") != "full",
-    reason="in CI, where all pairs are tested is enough: COLDPRESS_TEST_MATRIX=full",
-)
+pytestmark = on_one_python
 
 PLANTED = [
     pytest.param(role, fault, check, id=f"{role}-{fault.__name__}")

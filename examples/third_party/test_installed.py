@@ -20,7 +20,7 @@ PIPELINES = sorted(HERE.glob("pipeline-*.toml"))
 def coldpress(*args: str, cwd: Path) -> Any:
     """What the command says, as JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", "coldpress", *args, "--json"],
+        [sys.executable, "-m", "coldpress", *args],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -32,7 +32,9 @@ def coldpress(*args: str, cwd: Path) -> Any:
 
 
 def test_each_brings_the_plugin_that_it_is_named_for(tmp_path: Path) -> None:
-    found = {one["distribution"]: one["name"] for one in coldpress("plugins", cwd=tmp_path)}
+    found = {
+        one["distribution"]: one["name"] for one in coldpress("plugins", "--json", cwd=tmp_path)
+    }
     for folder in FOLDERS:
         project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
         assert folder.name == project["name"]
@@ -47,7 +49,7 @@ def test_there_is_a_pipeline_for_each() -> None:
 
 @pytest.mark.parametrize("file", PIPELINES, ids=lambda one: one.stem)
 def test_its_pipeline_is_right_and_gives_every_page_back(file: Path, tmp_path: Path) -> None:
-    coldpress("check", str(file), cwd=tmp_path)
+    coldpress("check", str(file), "--json", cwd=tmp_path)
     schema = coldpress("schema", cwd=tmp_path)
     Draft202012Validator(schema).validate(tomllib.loads(file.read_text()))
     corpus = tmp_path / "input"
@@ -55,7 +57,7 @@ def test_its_pipeline_is_right_and_gives_every_page_back(file: Path, tmp_path: P
     corpus.write_bytes(
         b"".join(one.read_bytes() for one in sorted(library.glob("*.py")))[: 6 << 20]
     )
-    found = coldpress("run", str(file), "--input", str(corpus), cwd=tmp_path)
+    found = coldpress("run", str(file), "--input", str(corpus), "--json", cwd=tmp_path)
     assert found["verified"] == found["pages"] > 1000
     assert found["written_back_pages"] > 0
     assert found["pool_bytes_peak"] <= found["pool_limit"]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 import coldpress
 from coldpress.config import load_config
-from coldpress.config.document import mapping_document
+from coldpress.config.report import assigned
 from coldpress.registry import default_registry
 from coldpress.testing.axes import ROLES, Axes
 from coldpress.testing.covering import Row, covering
@@ -48,16 +48,14 @@ def chosen_axes() -> Axes:
     COLDPRESS_TEST_SET gives options, "device.url=memory://x", with spaces between them.
     """
     asked = {role: os.environ.get(f"COLDPRESS_TEST_{role.upper()}") for role in ROLES}
-    document = mapping_document({})
-    for text in os.environ.get("COLDPRESS_TEST_SET", "").split():
-        document.override(text)
     try:
+        options = assigned(os.environ.get("COLDPRESS_TEST_SET", "").split())
         return Axes.of(
             default_registry(),
             {role: (name,) if (name := asked[role]) else BUILT_IN[role] for role in ROLES},
-            document.data,
+            options,
         )
-    except coldpress.PluginError as error:
+    except (coldpress.ConfigError, coldpress.PluginError) as error:
         raise pytest.UsageError(str(error)) from error
 
 

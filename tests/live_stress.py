@@ -14,10 +14,11 @@ from typing import Any
 
 import attrs
 from stress import shape
+from writes import slow_writes
 
 from coldpress import ConfigError, Pipeline
 from coldpress.config import load_config
-from coldpress.testing.threads import Report, slow_writes, stress
+from coldpress.testing.threads import Report, stress
 
 COMPRESSORS = ({"use": "lz4"}, {"use": "zstd"}, {"use": "brotli", "quality": 1})
 ALLOCATORS = ({"use": "zbud"}, {"use": "zsmalloc"})

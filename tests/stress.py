@@ -7,11 +7,12 @@ import sys
 from typing import Any
 
 import lz4.block
+from writes import slow_writes
 
 import coldpress
 from coldpress.testing.pages import PAGE
 from coldpress.testing.shapes import described
-from coldpress.testing.threads import slow_writes, stamped_page, stress
+from coldpress.testing.threads import stamped_page, stress
 
 
 def noise_page(slot: int, version: int) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from writes import held_writes
 
 import coldpress
 from coldpress import ConfigError, DeviceError, Pipeline, PoolFull, SlotEmpty
@@ -222,15 +223,7 @@ def test_a_changed_page_of_a_folio_in_flight_is_not_overwritten() -> None:
     tables = {"writeback": {"high": "50%", "accept": "40%"}, "allocator": {"limit": "4MiB"}}
     with Pipeline(load_config(shape(**tables))) as pipeline:
         model: dict[int, bytes] = {}
-        begun, go = threading.Event(), threading.Event()
-        write = pipeline.config.device.write
-
-        def held(offset: int, data: coldpress.Buffer) -> None:
-            begun.set()
-            assert go.wait(60)
-            write(offset, data)
-
-        pipeline.config.device.write = held  # type: ignore[method-assign]
+        begun, go = held_writes(pipeline)
         fill = iter(range(200))
         while not begun.is_set():
             store(pipeline, model, folio(16 * next(fill), 1, 16))

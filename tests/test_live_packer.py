@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import pytest
 from live import Stored, everything, opened, with_plugins
+from writes import held_writes
 
 import coldpress
 from coldpress import ConfigError, Pipeline
@@ -122,15 +122,7 @@ def test_a_block_that_is_dropped_would_be_seen() -> None:
 def test_a_block_in_flight_ends_as_it_began() -> None:
     with opened(False, packer={"use": "zspage", "block": "32KiB"}) as pipeline:
         stored = Stored(pipeline)
-        begun, go = threading.Event(), threading.Event()
-        write = pipeline.config.device.write
-
-        def held(offset: int, data: coldpress.Buffer) -> None:
-            begun.set()
-            assert go.wait(60)
-            write(offset, data)
-
-        pipeline.config.device.write = held  # type: ignore[method-assign]
+        begun, go = held_writes(pipeline)
         slot = 0
         while not begun.wait(0.001):
             stored.store(range(slot, slot + 1), "mixed")

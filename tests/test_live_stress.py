@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from live_stress import ALL, stress_with_changes
 from stress import shape
+from writes import slow_writes
 
 from coldpress import Pipeline
 from coldpress.config import load_config
-from coldpress.testing.threads import slow_writes
 
 SECONDS = min(5.0, float(os.environ.get("COLDPRESS_STRESS_SECONDS", "4")))
 SLOTS = 4000

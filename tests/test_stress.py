@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from stress import noise_page, shape
+from writes import slow_writes
 
 from coldpress import Pipeline
 from coldpress.config import load_config
 from coldpress.roles import DeviceObject
-from coldpress.testing.threads import Report, slow_writes, stamped_page, stress
+from coldpress.testing.threads import Report, stamped_page, stress
 
 SECONDS = float(os.environ.get("COLDPRESS_STRESS_SECONDS", "4"))
 

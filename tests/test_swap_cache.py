@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 from stress import shape
+from writes import held_writes, slow_writes
 
 import coldpress
 from coldpress import Pipeline, PipelineClosed
@@ -17,7 +18,7 @@ from coldpress.config import load_config
 from coldpress.testing.kit import with_plugin
 from coldpress.testing.pages import PAGE, page
 from coldpress.testing.shapes import described
-from coldpress.testing.threads import slow_writes, stamped_page, stress
+from coldpress.testing.threads import stamped_page, stress
 
 PAGES = 64
 
@@ -284,15 +285,7 @@ def test_what_is_stored_during_a_sync_does_not_hide_what_it_replaces() -> None:
     with opened(False) as pipeline:
         for slot in range(40):
             pipeline.store(slot, page("mixed", slot, 1))
-        device, begun, go = pipeline.config.device, threading.Event(), threading.Event()
-        write = device.write
-
-        def held(offset: int, data: coldpress.Buffer) -> None:
-            begun.set()
-            assert go.wait(60)
-            write(offset, data)
-
-        device.write = held  # type: ignore[method-assign]
+        begun, go = held_writes(pipeline)
         sync = threading.Thread(target=pipeline.sync)
         sync.start()
         assert begun.wait(60)  # the first block; slot 39 comes in a later one

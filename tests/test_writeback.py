@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from stress import compressed
+from writes import held_writes, slow_writes
 
 from coldpress import Buffer, ColdpressError, DeviceError, Pipeline, PoolFull
 from coldpress.config import load_config
 from coldpress.testing.pages import PAGE, page
 from coldpress.testing.shapes import described
-from coldpress.testing.threads import run_threads, slow_writes, stamped_page
+from coldpress.testing.threads import run_threads, stamped_page
 
 PACKERS = {
     "page": {"use": "page"},
@@ -182,15 +183,7 @@ def test_loads_go_on_while_a_block_is_written() -> None:
         for slot in range(400):
             pipeline.store(slot, page("mixed", slot, 0))
         pipeline.sync()
-        begun, go = threading.Event(), threading.Event()
-        write = pipeline.config.device.write
-
-        def held(offset: int, data: Buffer) -> None:
-            begun.set()
-            assert go.wait(60)
-            write(offset, data)
-
-        pipeline.config.device.write = held  # type: ignore[method-assign]
+        begun, go = held_writes(pipeline)
 
         def fill() -> None:
             for slot in range(1000, 1300):

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from coldpress.cli.output import print_table
-from coldpress.config.document import mapping_document
-from coldpress.config.report import Report
+from coldpress.config.report import assigned
 from coldpress.config.schema import DEFAULT_USE
 from coldpress.errors import PluginError
 from coldpress.harness.errors import InputError
@@ -118,18 +117,15 @@ def run(args: argparse.Namespace) -> int:
 def _axes(args: argparse.Namespace) -> Any:
     from coldpress.testing.axes import Axes
 
-    document = mapping_document({})
-    for text in args.options:
-        document.override(text)
-    Report(document).raise_if_any()
-    plain = [key for key, value in document.data.items() if not isinstance(value, dict)]
+    options = assigned(args.options)
+    plain = [key for key, value in options.items() if not isinstance(value, dict)]
     if plain:
         raise InputError(f"--set {plain[0]}: expected ROLE.KEY=VALUE, such as device.size=16MiB")
     chosen: dict[str, list[str]] = {}
     for role, name in args.chosen:
         chosen.setdefault(role, []).append(name)
     try:
-        return Axes.of(default_registry(), chosen, document.data)
+        return Axes.of(default_registry(), chosen, options)
     except PluginError as error:
         raise InputError(str(error)) from error
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import attrs
 
-from coldpress.config.document import mapping_document
-from coldpress.config.report import Report
+from coldpress.config.report import assigned
 from coldpress.errors import PluginError
 from coldpress.harness.errors import InputError
 from coldpress.registry import PluginInfo, Registry, default_registry
@@ -67,13 +66,10 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry the command out; the exit status. Raises `InputError`, `ConfigError`."""
     found = _find(default_registry(), args.name)
-    document = mapping_document({})
-    for text in args.options:
-        document.override(text)
-    Report(document).raise_if_any()
+    options = assigned(args.options)
     for plugin in found:  # what is wrong with the call is said before anything runs
-        _check_options(plugin, document.data)
-    results = [(plugin, _checks(plugin, document.data, quiet=args.json)) for plugin in found]
+        _check_options(plugin, options)
+    results = [(plugin, _checks(plugin, options, quiet=args.json)) for plugin in found]
     conforms = all(check.outcome != "failed" for _, checks in results for check in checks)
     if args.json:
         plugins = [_asdict(plugin, checks) for plugin, checks in results]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from coldpress.config.document import Document, Path
+from collections.abc import Iterable
+from typing import Any
+
+from coldpress.config.document import Document, Path, mapping_document
 from coldpress.errors import ConfigError, Problem
 
 
@@ -25,3 +28,12 @@ class Report:
         if self._found:
             self._found.sort(key=lambda one: one[0].order)
             raise ConfigError([Problem(place.where, message) for place, message in self._found])
+
+
+def assigned(texts: Iterable[str]) -> dict[str, Any]:
+    """What "key.path=value" texts say, table by table. Raises `ConfigError` with all problems."""
+    document = mapping_document({})
+    for text in texts:
+        document.override(text)
+    Report(document).raise_if_any()
+    return dict(document.data)

@@ -20,7 +20,7 @@ from coldpress.pipeline import Pipeline
 from coldpress.roles import Frontend
 from coldpress.testing.kit import Kit
 from coldpress.testing.leftovers import Before
-from coldpress.testing.pages import PAGE, any_page
+from coldpress.testing.pages import PAGE, any_page, same
 from coldpress.testing.sockets import Listener, listeners
 from coldpress.testing.threads import THREADS, run_threads
 
@@ -227,7 +227,7 @@ class FrontendContract(Kit):
         expected = {slot: held(pipeline, slot) for slot in range(SLOTS)}
         with self.serving(frontend, pipeline), self.connected(frontend) as client:
             for slot, data in expected.items():
-                assert same(client.read(slot), data), f"slot {slot}"
+                assert alike(client.read(slot), data), f"slot {slot}"
 
     def test_a_random_history_through_it(self, frontend: Frontend, pipeline: Pipeline) -> None:
         model = {slot: held(pipeline, slot) for slot in range(SLOTS)}
@@ -235,7 +235,7 @@ class FrontendContract(Kit):
             with self.serving(frontend, pipeline), self.connected(frontend) as client:
                 history(client, model, range(SLOTS), seed, 400)
             for slot, data in model.items():
-                assert same(held(pipeline, slot), data), f"slot {slot} lost what was acknowledged"
+                assert alike(held(pipeline, slot), data), f"slot {slot} lost what was acknowledged"
 
     def test_clients_at_once(self, frontend: Frontend, pipeline: Pipeline) -> None:
         models: dict[int, dict[int, bytes | None]] = {}
@@ -253,12 +253,12 @@ class FrontendContract(Kit):
 
         with self.serving(frontend, pipeline):
             with self.connected(frontend) as client:
-                assert same(client.read(0), any_page(0, 0))
+                assert alike(client.read(0), any_page(0, 0))
             run_threads(work)
         assert not errors, errors
         for model in models.values():
             for slot, data in model.items():
-                assert same(held(pipeline, slot), data), f"slot {slot}"
+                assert alike(held(pipeline, slot), data), f"slot {slot}"
 
     def test_it_stops_though_a_client_is_connected(
         self, frontend: Frontend, pipeline: Pipeline
@@ -356,7 +356,7 @@ def held(pipeline: Pipeline, slot: int) -> bytes | None:
         return None
 
 
-def same(found: bytes | None, expected: bytes | None) -> bool:
+def alike(found: bytes | None, expected: bytes | None) -> bool:
     """A frontend may not be able to tell an empty slot from zeros."""
     return (found or bytes(PAGE)) == (expected or bytes(PAGE))
 
@@ -376,4 +376,4 @@ def history(
             model[slot] = None
             client.discard(slot)
         else:
-            assert same(client.read(slot), model[slot]), f"slot {slot} at step {step}"
+            assert alike(client.read(slot), model[slot]), f"slot {slot} at step {step}"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from coldpress.component import Buffer
 from coldpress.errors import SlotEmpty
 from coldpress.folio import MAX_PAGES
 from coldpress.pipeline import Pipeline
@@ -33,17 +32,6 @@ def stamped_page(slot: int, version: int) -> bytes:
     rng = random.Random(slot << 32 | version)
     body = rng.randbytes(PAGE // 4) + b"".join(rng.choices(_LINES, k=PAGE * 3 // 4 // 32))
     return (slot.to_bytes(8, "little") + version.to_bytes(8, "little") + body)[:PAGE]
-
-
-def slow_writes(pipeline: Pipeline, seconds: float) -> None:
-    """Keep every block in flight for a while, so that slots change meanwhile."""
-    write = pipeline.config.device.write
-
-    def slow(offset: int, data: Buffer) -> None:
-        time.sleep(seconds)
-        write(offset, data)
-
-    pipeline.config.device.write = slow  # type: ignore[method-assign]
 
 
 @attrs.define

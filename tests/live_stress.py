@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -40,10 +40,12 @@ def stress_with_changes(
     slots: int,
     seconds: float,
     changes: Sequence[tuple[float, Sequence[dict[str, Any]]]],
+    enough: Callable[[Changes], bool] = lambda found: True,
 ) -> tuple[Report, Changes]:
     """Drive the pipeline from four threads, while each list of `changes` goes round and round.
 
-    Each has a thread of its own, which waits for so many seconds before the next.
+    Each has a thread of its own, which waits for so many seconds before the next. After `seconds`
+    the threads go on until there were `enough`, as `stress` does.
     """
     found = Changes()
     stop = threading.Event()
@@ -65,7 +67,13 @@ def stress_with_changes(
     threads = [threading.Thread(target=change, args=one) for one in changes]
     for thread in threads:
         thread.start()
-    report = stress(pipeline, slots, seconds, folios=0.02)
+    report = stress(
+        pipeline,
+        slots,
+        seconds,
+        folios=0.02,
+        enough=lambda: enough(found) or bool(found.errors),
+    )
     stop.set()
     for thread in threads:
         thread.join()

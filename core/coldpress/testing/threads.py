@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import TraceFunction
 
 THREADS = 4
+_PATIENCE = 60.0  # seconds in which what a run is about must have happened
 _STOPS = 0.03  # of all lines: after these another thread runs
 _LINES = [b"%032x" % (n * 2654435761 % 2**64) for n in range(256)]
 
@@ -52,15 +53,22 @@ def stress(
     seed: int = 1,
     page: Callable[[int, int], bytes] = stamped_page,
     folios: float = 0.0,
+    enough: Callable[[], bool] = lambda: True,
 ) -> Report:
     """Drive the pipeline from THREADS threads, each with the slots that are its own.
 
-    `folios` is the share of the stores that are of 2 to 16 pages.
+    `folios` is the share of the stores that are of 2 to 16 pages. After `seconds` the threads go
+    on until `enough` says that what the run is about has happened, but not for ever: on a busy
+    machine a time alone says little about how much was done in it.
     """
     report = Report()
     ended = time.monotonic() + seconds
-    hung = seconds + 60
+    hung = seconds + 2 * _PATIENCE
     faulthandler.dump_traceback_later(hung, exit=True, file=2)  # the watchdog
+
+    def is_on() -> bool:
+        over = time.monotonic() - ended
+        return over < 0 or (over < _PATIENCE and not enough())
 
     def work(number: int) -> None:
         rng = random.Random(seed * 1000 + number)
@@ -80,7 +88,7 @@ def stress(
                 report.wrong.append(f"slot {slot}: version {got}, wanted {held.get(slot)}")
 
         try:
-            while time.monotonic() < ended and not report.errors:
+            while is_on() and not report.errors:
                 for _ in range(64):
                     slot = mine[int(rng.random() ** 2 * len(mine))]
                     what = rng.random()

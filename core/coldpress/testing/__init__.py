@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from coldpress.testing.compressor import CompressorTests
     from coldpress.testing.device import DeviceTests
     from coldpress.testing.entry_type import EntryTypeTests
+    from coldpress.testing.flaky import FlakyDevice
     from coldpress.testing.frontend import FrontendTests
     from coldpress.testing.kit import Kit
     from coldpress.testing.packer import PackerTests
@@ -55,7 +56,7 @@ KITS = {
 
 # The classes are loaded when they are asked for: pytest explains a failed assertion only in a
 # module that was loaded after pytest itself began.
-_HOMES = {name: role for role, name in KITS.items()} | {"Kit": "kit"}
+_HOMES = {name: role for role, name in KITS.items()} | {"Kit": "kit", "FlakyDevice": "flaky"}
 
 
 def explain_failures() -> None:
@@ -87,6 +88,7 @@ __all__ = [
     "CompressorTests",
     "DeviceTests",
     "EntryTypeTests",
+    "FlakyDevice",
     "FrontendTests",
     "Kit",
     "PackerTests",

@@ -1,0 +1,13 @@
+"""The devices with faults as a plugin, for `coldpress -p coldpress.testing.faults`."""
+
+from __future__ import annotations
+
+from coldpress.hookspecs import hookimpl
+from coldpress.roles.device import Device
+from coldpress.testing.flaky import FlakyDevice
+
+
+@hookimpl
+def coldpress_devices() -> list[type[Device]]:
+    """All of them."""
+    return [FlakyDevice]

@@ -18,7 +18,7 @@ from coldpress.durablespace import DurableSpace
 from coldpress.durablestore import DurableStore
 from coldpress.moving import Move, Mover
 from coldpress.roles import Placed
-from coldpress.testing.crash import CrashDevice
+from coldpress.testing import CrashDevice, LyingDevice
 
 pytestmark = on_one_python
 
@@ -40,8 +40,9 @@ def test_each_slot_holds_what_it_held_at_the_last_sync_or_later(part: int) -> No
     assert looked == POINTS * len(range(part, HISTORIES, 8))
 
 
-def sync_without_a_flush(patch: Patch) -> None:
-    patch.setattr(CrashDevice, "flush", lambda self: None)
+def a_device_whose_flush_lies(patch: Patch) -> None:
+    over = CrashDevice.over
+    patch.setattr(CrashDevice, "over", lambda medium: LyingDevice.over(over(medium)))
 
 
 def records_written_after_the_header(patch: Patch) -> None:
@@ -128,7 +129,7 @@ def the_cleaner_s_copy_takes_a_new_sequence(patch: Patch) -> None:
 
 
 FAULTS = [
-    sync_without_a_flush,
+    a_device_whose_flush_lies,
     records_written_after_the_header,
     a_block_reused_before_what_supersedes_it_is_durable,
     tombstones_dropped_too_early,

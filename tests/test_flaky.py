@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
+from once import on_one_python
 
 import coldpress
 from coldpress import ConfigError, DeviceError, DeviceFull, Pipeline
@@ -43,11 +44,13 @@ RATES = {
 }
 
 
+@on_one_python
 class TestFlakyOverAFile(DeviceTests):
     plugin = FlakyDevice
     options: ClassVar[dict[str, Any]] = {"carrier": "file"}
 
 
+@on_one_python
 class TestFlakyOverDirectIo(DeviceTests):
     plugin = FlakyDevice
     options: ClassVar[dict[str, Any]] = {"carrier": "nvme"}

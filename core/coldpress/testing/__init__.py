@@ -34,12 +34,15 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from coldpress.testing.allocator import AllocatorTests
+    from coldpress.testing.bitrot import BitrotDevice
     from coldpress.testing.compressor import CompressorTests
+    from coldpress.testing.crash import CrashDevice, Medium
     from coldpress.testing.device import DeviceTests
     from coldpress.testing.entry_type import EntryTypeTests
     from coldpress.testing.flaky import FlakyDevice
     from coldpress.testing.frontend import FrontendTests
     from coldpress.testing.kit import Kit
+    from coldpress.testing.lying import LyingDevice
     from coldpress.testing.packer import PackerTests
     from coldpress.testing.policy import PolicyTests
 
@@ -56,7 +59,14 @@ KITS = {
 
 # The classes are loaded when they are asked for: pytest explains a failed assertion only in a
 # module that was loaded after pytest itself began.
-_HOMES = {name: role for role, name in KITS.items()} | {"Kit": "kit", "FlakyDevice": "flaky"}
+_HOMES = {name: role for role, name in KITS.items()} | {
+    "Kit": "kit",
+    "BitrotDevice": "bitrot",
+    "CrashDevice": "crash",
+    "FlakyDevice": "flaky",
+    "LyingDevice": "lying",
+    "Medium": "crash",
+}
 
 
 def explain_failures() -> None:
@@ -85,12 +95,16 @@ explain_failures()
 __all__ = [
     "KITS",
     "AllocatorTests",
+    "BitrotDevice",
     "CompressorTests",
+    "CrashDevice",
     "DeviceTests",
     "EntryTypeTests",
     "FlakyDevice",
     "FrontendTests",
     "Kit",
+    "LyingDevice",
+    "Medium",
     "PackerTests",
     "PolicyTests",
 ]

@@ -14,6 +14,7 @@ import attrs
 
 from coldpress.component import Buffer, option
 from coldpress.errors import DeviceError, DeviceFull
+from coldpress.testing.chances import chance
 from coldpress.testing.wrapped import WrappedDevice
 
 Operation = Literal["read", "write", "flush"]
@@ -26,17 +27,6 @@ _FAULTS: dict[Operation, tuple[Fault, ...]] = {
     "write": ("eio", "enospc", "short", "delay"),
     "flush": ("eio", "delay"),
 }
-
-
-def _rate(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"must be from 0 to 1, got {value}")
-
-
-def _chance(of: str) -> float:
-    """A config key: how often this happens."""
-    chance: float = option(default=0.0, help=f"share of the {of}, 0 to 1", validator=_rate)
-    return chance
 
 
 def _parse(text: str) -> tuple[Operation, int, Fault]:
@@ -81,13 +71,13 @@ class FlakyDevice(WrappedDevice):
     queue_depth = 4  # for `load_many` to read with several threads
 
     seed: int = option(default=0, help="of the chances: the same calls meet the same faults")
-    read_eio: float = _chance("reads that fail with an I/O error")
-    read_short: float = _chance("reads that give a first part and then fail")
-    write_eio: float = _chance("writes that fail with an I/O error, nothing being written")
-    write_enospc: float = _chance("writes that find no space left")
-    write_short: float = _chance("writes of which only a first part lands, and which then fail")
-    flush_eio: float = _chance("flushes that fail with an I/O error")
-    late: float = _chance("reads, writes and flushes that are late")
+    read_eio: float = chance("reads that fail with an I/O error")
+    read_short: float = chance("reads that give a first part and then fail")
+    write_eio: float = chance("writes that fail with an I/O error, nothing being written")
+    write_enospc: float = chance("writes that find no space left")
+    write_short: float = chance("writes of which only a first part lands, and which then fail")
+    flush_eio: float = chance("flushes that fail with an I/O error")
+    late: float = chance("reads, writes and flushes that are late")
     delay: float = option(
         default=0.001,
         help="seconds that a late call takes longer",
@@ -174,8 +164,7 @@ class FlakyDevice(WrappedDevice):
 
         A call that is the caller's mistake, or comes after `close`, meets none.
         """
-        inside = 0 <= offset <= offset + length <= self.size
-        if not self._is_open or not inside:
+        if not self.has(offset, length):
             return None
         with self._lock:
             fault = self._next(operation)

@@ -72,7 +72,11 @@ class WrappedDevice(Device):
         self._is_open = False
         self.under.close()
 
+    def has(self, offset: int, length: int) -> bool:
+        """Whether it is open and has this range; if not, the device under it says so."""
+        return self._is_open and 0 <= offset <= offset + length <= self.size
+
     def check_open(self) -> None:
-        """Raises `DeviceError` if it is not open: before a fault comes in the way of saying so."""
+        """Raises `DeviceError` if it is not open, for what is not passed on."""
         if not self._is_open:
             raise DeviceError(f"{self.name}: device is closed")

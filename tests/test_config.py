@@ -94,6 +94,7 @@ def test_a_full_file_is_taken() -> None:
         "size": 2 << 20,
         "persistent": False,
         "format": False,
+        "encrypt": "",
         "path": "/dev/null",
     }
     assert attrs.asdict(config.writeback) == {

@@ -11,6 +11,7 @@ from once import on_one_python
 
 import coldpress
 from coldpress import checkpoint, tombstones
+from coldpress.block import HEADER_BYTES
 from coldpress.component import Buffer
 from coldpress.devicespace import DeviceSpace
 from coldpress.durable import DurableEntries
@@ -62,8 +63,8 @@ def records_written_after_the_header(patch: Patch) -> None:
         if bytes(view[:4]) != b"CPBK":
             write(self, offset, data)
             return
-        write(self, offset, view[:64])
-        late.append((self, offset + 64, bytes(view[64:])))
+        write(self, offset, view[:HEADER_BYTES])
+        late.append((self, offset + HEADER_BYTES, bytes(view[HEADER_BYTES:])))
 
     def then_the_rest(self: CrashDevice) -> None:
         flush(self)

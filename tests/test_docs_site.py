@@ -134,7 +134,8 @@ def test_every_role_table_says_which_plugins_there_are(role: str) -> None:
 
 def test_a_default_stands_as_a_pipeline_file_has_it() -> None:
     rows = {row[0]: row[3] for row in page("config").rows["device-file"]}
-    assert rows == {"size": '"1GiB"', "persistent": "false", "format": "false", "path": "none"}
+    flags = {"persistent": "false", "format": "false", "encrypt": '""'}
+    assert rows == {"size": '"1GiB"', **flags, "path": "none"}
     assert page("config").rows["top-level"][2][3] == '["filled", "zswap", "raw"]'
 
 

@@ -3,16 +3,18 @@
 A block is written once, as 1 to N whole pages, and describes itself. All numbers are
 little-endian.
 
-    header    64 bytes
+    header    96 bytes
     records   24 bytes each, `count` of them
     objects   for each record, in their order: the record again (24 bytes, "inline"), then the
               compressed bytes; a word record has 8 bytes here, a tombstone none
     zeros     to the end of the last page
 
-Header: magic "CPBK", version u8, record size u8, flags u16 (0), uuid 16 bytes, epoch u32, pages
-u32, block sequence u64, W u64 (every block sequence up to it was flushed before this header was
-built), count u32, object bytes u32, reserved u32 (0), CRC-32 of the 60 bytes before and of all
-records.
+Header: magic "CPBK", version u8, record size u8, flags u16 (1: the block is encrypted), uuid 16
+bytes, epoch u32, pages u32, block sequence u64, W u64 (every block sequence up to it was flushed
+before this header was built), count u32, object bytes u32, reserved u32 (0), then what
+authenticates an encrypted block's header and records (else zeros), nonce 12 bytes and tag 16,
+reserved u32 (0), and CRC-32 of the 92 bytes before and of all records. `coldpress.sealing` has what
+an encrypted block's objects are.
 
 Record: u64 of place (24 bits), length (24), codec (8), kind (4), order (4), from the low end up;
 slot u32; CRC-32 u32; sequence u64. In the table the place is the byte offset of the inline record
@@ -30,6 +32,7 @@ import attrs
 
 from coldpress.checksum import crc32
 from coldpress.folio import MAX_ORDER
+from coldpress.layout import NONCE_BYTES, TAG_BYTES
 from coldpress.roles.packer import (
     KIND_OBJECT,
     KIND_TOMBSTONE,
@@ -41,13 +44,20 @@ from coldpress.roles.packer import (
 MAGIC = b"CPBK"
 VERSION = 1
 
+ENCRYPTED = 1
+"""The flag of a block whose objects, header and records were sealed with a key."""
+
 _HEADER = struct.Struct("<4sBBH16sIIQQIII")
+_AUTH = struct.Struct("<12s16sI")
 _CRC = struct.Struct("<I")
-_RECORD = struct.Struct("<QIIQ")
+RECORD = struct.Struct("<QIIQ")
 _COVERED = struct.Struct("<QIQ")
-HEADER_BYTES = _HEADER.size + _CRC.size
-RECORD_BYTES = _RECORD.size
+FIELD_BYTES = _HEADER.size
+HEADER_BYTES = _HEADER.size + _AUTH.size + _CRC.size
+RECORD_BYTES = RECORD.size
 PLACE_MASK = (1 << 24) - 1
+_FLAGS = struct.Struct("<H")
+_FLAGS_AT = 6
 
 
 @attrs.frozen
@@ -71,12 +81,13 @@ class Record:
 
 @attrs.frozen
 class Header:
-    """A block's header with its table of records."""
+    """A block's header with its table of records; `encrypted`, whether they were sealed."""
 
     identity: BlockIdentity
     pages: int
     payload: int
     records: list[Record]
+    encrypted: bool
 
 
 @attrs.frozen
@@ -87,6 +98,7 @@ class Head:
     pages: int
     payload: int
     count: int
+    encrypted: bool
 
 
 class BlockError(ValueError):
@@ -111,8 +123,8 @@ def write_object(
     data = at + RECORD_BYTES
     end = data + (shape >> 24 & PLACE_MASK)
     crc = crc32(buffer[data:end], crc32(_COVERED.pack(shape, slot, sequence)))
-    _RECORD.pack_into(buffer, table, shape | at, slot, crc, sequence)
-    _RECORD.pack_into(buffer, at, shape | stamp & PLACE_MASK, slot, crc, sequence)
+    RECORD.pack_into(buffer, table, shape | at, slot, crc, sequence)
+    RECORD.pack_into(buffer, at, shape | stamp & PLACE_MASK, slot, crc, sequence)
 
 
 def write_header(
@@ -135,7 +147,24 @@ def write_header(
         payload,
         0,
     )
-    _CRC.pack_into(buffer, _HEADER.size, _header_crc(buffer, count))
+    write_auth(buffer, count, bytes(NONCE_BYTES), bytes(TAG_BYTES))
+
+
+def mark_encrypted(buffer: memoryview) -> None:
+    """Say so in a header that was written; `write_auth` is to follow."""
+    _FLAGS.pack_into(buffer, _FLAGS_AT, ENCRYPTED)
+
+
+def write_auth(buffer: memoryview, count: int, nonce: bytes, tag: bytes) -> None:
+    """Write what authenticates the header's fields and the records, and their checksum."""
+    _AUTH.pack_into(buffer, FIELD_BYTES, nonce, tag, 0)
+    _CRC.pack_into(buffer, HEADER_BYTES - _CRC.size, _header_crc(buffer, count))
+
+
+def read_auth(data: memoryview) -> tuple[bytes, bytes]:
+    """Nonce and tag of a header that `read_head` has taken."""
+    nonce, tag, _ = _AUTH.unpack_from(data, FIELD_BYTES)
+    return nonce, tag
 
 
 def head_bytes(data: memoryview) -> int:
@@ -157,14 +186,15 @@ def read_head(data: memoryview, page_size: int) -> Head:
     )
     if magic != MAGIC:
         raise BlockError("no block starts here")
-    if (version, record_size, flags) != (VERSION, RECORD_BYTES, 0):
+    if (version, record_size, flags | ENCRYPTED) != (VERSION, RECORD_BYTES, ENCRYPTED):
         raise BlockError(f"version {version} of the block format is not known here")
     if table_bytes(count) > min(len(data), pages * page_size):
         raise BlockError(f"{count} records do not fit")
-    (crc,) = _CRC.unpack_from(data, _HEADER.size)
+    (crc,) = _CRC.unpack_from(data, HEADER_BYTES - _CRC.size)
     if crc != _header_crc(data, count):
         raise BlockError("checksum of header and records is wrong")
-    return Head(BlockIdentity(uuid, epoch, sequence, durable), pages, payload, count)
+    identity = BlockIdentity(uuid, epoch, sequence, durable)
+    return Head(identity, pages, payload, count, bool(flags & ENCRYPTED))
 
 
 def read_header(data: memoryview, page_size: int) -> Header:
@@ -179,12 +209,12 @@ def read_header(data: memoryview, page_size: int) -> Header:
         raise BlockError("a record is of a folio that is larger than any")
     if any(not KIND_OBJECT <= record.kind <= KIND_TOMBSTONE for record in records):
         raise BlockError("a record is of an unknown kind")
-    return Header(head.identity, head.pages, head.payload, records)
+    return Header(head.identity, head.pages, head.payload, records, head.encrypted)
 
 
 def read_record(data: memoryview, at: int) -> Record:
     """The record at `at`, unchecked."""
-    shape, slot, crc, sequence = _RECORD.unpack_from(data, at)
+    shape, slot, crc, sequence = RECORD.unpack_from(data, at)
     return Record(
         kind=shape >> 56 & 15,
         slot=slot,
@@ -231,5 +261,5 @@ def extract_object(data: memoryview, wanted: DeviceObject) -> None:
 
 
 def _header_crc(data: memoryview, count: int) -> int:
-    start = crc32(data[: _HEADER.size])
+    start = crc32(data[: HEADER_BYTES - _CRC.size])
     return crc32(data[HEADER_BYTES : HEADER_BYTES + RECORD_BYTES * count], start)

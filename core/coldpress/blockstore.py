@@ -10,16 +10,26 @@ from collections.abc import Iterator
 
 import attrs
 
-from coldpress.block import BlockError, read_header
+from coldpress.block import BlockError, Record, read_header
 from coldpress.checksum import crc32
 from coldpress.devicespace import DeviceSpace
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
-from coldpress.layout import SUPERBLOCK_MAGIC, reserve_blocks
+from coldpress.folio import folio_limit
+from coldpress.keyfile import EPHEMERAL
+from coldpress.layout import SUPERBLOCK_MAGIC, reserve_blocks, seal_bytes
 from coldpress.opendevice import OpenDevice
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
-from coldpress.roles.packer import BlockIdentity, DeviceObject, PackedBlock, Packer
+from coldpress.roles.packer import (
+    BlockIdentity,
+    DeviceObject,
+    Objects,
+    OpenBlock,
+    PackedBlock,
+    Packer,
+)
+from coldpress.sealing import Sealing
 
 _SUPERBLOCK = struct.Struct("<8sIII16sQ")
 _CRC = struct.Struct("<I")
@@ -46,10 +56,11 @@ class BlockStore:
     """Places blocks on the devices, reads single objects back and checks every byte of them.
 
     Attributes: `space`, `counters`, `last_error` (the latest failed write, or None);
-    `largest_folio`, the most bytes of a folio's object for the packer.
+    `largest_folio`, the most bytes of a folio's object for the packer; `sealing`, what encryption
+    makes of blocks.
 
-    Notes: `read` and `start` are called by any number of threads without a lock; all else under the
-    pipeline's lock.
+    Notes: `read`, `seal`, `records` and `start` are called by any number of threads without a lock;
+    all else under the pipeline's lock.
     """
 
     def __init__(
@@ -57,6 +68,7 @@ class BlockStore:
     ) -> None:
         self._page_size = page_size
         self._lock = lock
+        self._seal_bytes = seal_bytes(device.encrypt)
         self.use(packer)
         self.space = self._new_space(
             packer.block, page_size, reserve_blocks(device.persistent), lock
@@ -69,6 +81,11 @@ class BlockStore:
         self._record_sequence = 0
         self._freed_at_discard = 0
         self._scratch = threading.local()
+        self.sealing = Sealing()
+        if device.encrypt == EPHEMERAL:
+            from coldpress.cipher import Cipher  # here alone: what it needs may not be installed
+
+            self.sealing = Sealing(Cipher.ephemeral(self._uuid))
         self.start(device)
         self.space.join(device, device.size)
 
@@ -95,7 +112,7 @@ class BlockStore:
     def use(self, packer: Packer) -> None:
         """Blocks are this packer's from now on. What others wrote has the same format."""
         self.packer = packer
-        self.largest_folio = packer.largest_folio(self._page_size)
+        self.largest_folio = folio_limit(packer, self._page_size, self._seal_bytes)
 
     def next_sequence(self) -> int:
         """The age of the next record; a later one is always larger."""
@@ -125,6 +142,12 @@ class BlockStore:
             "another device is needed"
         )
         return False
+
+    def seal(self, block: OpenBlock, identity: BlockIdentity, objects: Objects) -> PackedBlock:
+        """Finish a block, ready for `put`, and encrypt it if the devices are encrypted."""
+        packed = block.seal(identity, objects)
+        self.sealing.seal(packed)
+        return packed
 
     def put(self, block: int, packed: PackedBlock) -> None:
         """Write the block at this offset, acquired from `space`, in one I/O.
@@ -180,7 +203,7 @@ class BlockStore:
             where = home.block_at(wanted.offset)
             raise DeviceError(f"slot {wanted.slot}: {where}: {error}") from error
         wanted.read_bytes = end - start
-        self.packer.extract(buffer[wanted.offset - start :], wanted)
+        self._extract(buffer[wanted.offset - start :], wanted, home)
         if wanted.pages:
             wanted.others = list(self._others(buffer, start, wanted))
 
@@ -192,19 +215,35 @@ class BlockStore:
         What is damaged is left out: whoever loads it will be told.
         """
         try:
-            records = read_header(block, self._page_size).records
+            records = self.records(block)
         except BlockError:
             return
+        home = _home(wanted)
         for record in records:
             offset = start + record.place
             if offset == wanted.offset:
                 continue
             other = DeviceObject(
-                record.slot, offset, record.length, wanted.stamp, wanted.check, home=wanted.home
+                record.slot, offset, record.length, wanted.stamp, wanted.check, home=home
             )
             with contextlib.suppress(BlockError):
-                self.packer.extract(block[record.place :], other)
+                self._extract(block[record.place :], other, home)
                 yield other
+
+    def _extract(self, data: memoryview, wanted: DeviceObject, home: OpenDevice) -> None:
+        self.packer.extract(data, wanted)
+        if self.sealing.cipher is not None:
+            at = wanted.offset - home.space.start_of(wanted.offset)
+            wanted.data = bytes(self.sealing.opened(data, at))
+
+    def records(self, block: memoryview) -> list[Record]:
+        """The records of a block, as they were written.
+
+        Raises `BlockError`.
+        """
+        header = read_header(block, self._page_size)
+        self.sealing.check(block, header)
+        return header.records
 
     def age(self, block: int) -> int:
         """How many blocks were written since the one at this offset."""

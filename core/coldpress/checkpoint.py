@@ -125,7 +125,7 @@ class _Log:
 
     def add(self, slot: int) -> None:
         """A record of the slot, if it needs one. Raises `DeviceError`."""
-        if self._block is not None and not self._block.has_room(WORD_BYTES):
+        if self._block is not None and not self._block.has_room(WORD_BYTES + self._entries.seal):
             self._write()
         if self._entries.needs_record(slot):  # it may have changed while a block was written
             if self._block is None:

@@ -21,6 +21,7 @@ from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.entries import Entries
 from coldpress.errors import PoolFull
+from coldpress.layout import seal_bytes
 from coldpress.live import Live
 from coldpress.loading import Loads
 from coldpress.locks import Gate
@@ -65,10 +66,11 @@ class Composition:
         for one in config.entry_types:
             one.open(context)
         cache_order = CacheOrder(config.slots)
+        seal = seal_bytes(config.device.encrypt)
         entries = (
             reopen(durable, config, codecs, cache_order, progress)
             if durable
-            else Entries(config.slots, config.entry_types, config.policy, cache_order)
+            else Entries(config.slots, config.entry_types, config.policy, cache_order, seal)
         )
         # The claimers come first, in the order in which they are asked.
         claimers = entries.present[: len(config.claimers)]

@@ -66,6 +66,11 @@ class Devices:
         device = load_device(given, self._config)
         if device.persistent or self._config.device.persistent:
             raise _refused("a pipeline with a persistent device has that one alone")
+        if device.encrypt != self._config.device.encrypt:
+            here = self._config.device.encrypt
+            raise _refused(
+                f"'encrypt' has to be what the pipeline began with, {here!r}, for all its devices"
+            )
         with self._gate.lock:
             self._gate.check()
         self._store.start(device)

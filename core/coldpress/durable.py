@@ -69,8 +69,9 @@ class DurableEntries(Entries):
         cache_order: Order,
         next_sequence: Callable[[], int],
         ids: Mapping[str, int],
+        seal: int = 0,
     ) -> None:
-        super().__init__(slots, types, policy, cache_order)
+        super().__init__(slots, types, policy, cache_order, seal)
         self.superseded_bytes = 0
         self.tombstones = 0
         self.unlogged = SlotList(slots)
@@ -170,8 +171,9 @@ class DurableEntries(Entries):
         sequence = self._next_sequence()
         one = self.types[word & TAG_MASK]
         if one is not None and self._in_word[word & TAG_MASK]:
-            return Victim(slot, word, self.ids[one.name], 0, WORD_BYTES, sequence, KIND_WORD)
-        return Victim(slot, word, 0, 0, 0, sequence, KIND_TOMBSTONE)
+            length = WORD_BYTES + self.seal
+            return Victim(slot, word, self.ids[one.name], 0, length, sequence, KIND_WORD)
+        return Victim(slot, word, 0, 0, self.seal, sequence, KIND_TOMBSTONE)
 
     def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
         if victim.kind == KIND_WORD:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
@@ -13,6 +14,7 @@ from coldpress.devicespace import DeviceSpace
 from coldpress.durablespace import DurableSpace
 from coldpress.errors import ConfigError, DeviceError, DeviceUnusable, Problem
 from coldpress.flat import reserve
+from coldpress.keyfile import read_key_file
 from coldpress.knownids import KnownIds
 from coldpress.layout import PERSISTENT_MAGIC, superblock_area
 from coldpress.locks import released
@@ -20,7 +22,15 @@ from coldpress.registry import Registry
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
 from coldpress.roles.packer import BlockIdentity, PackedBlock, Packer
-from coldpress.superblock import HEAD_BYTES, Superblock, SuperblockError, decode
+from coldpress.sealing import Sealing
+from coldpress.superblock import (
+    HEAD_BYTES,
+    Ciphers,
+    Superblock,
+    SuperblockError,
+    WrongKey,
+    decode,
+)
 
 _EPOCHS = 1 << 20  # a record's sequence has 20 bits for the epoch
 
@@ -57,12 +67,14 @@ class DurableStore(BlockStore):
 
     def _begin(self, device: Device) -> None:
         area = superblock_area(self._page_size, device.size, True)
-        found = [self._read_area(device, at, area) for at in (0, area)]
+        ciphers = _ciphers(device.encrypt) if device.encrypt else None
+        found = [self._read_area(device, at, area, ciphers) for at in (0, area)]
         whole = [one for one in found if isinstance(one, Superblock)]
         newest = max(whole, key=lambda one: one.generation, default=None)
         wrong = self._why_not(device, newest, found)
         if newest is not None and not wrong:
             self.superblock = newest
+            self._use_key(ciphers)
             return
         if wrong and not device.format:
             hint = "format = true gives up what is there"
@@ -80,33 +92,51 @@ class DurableStore(BlockStore):
             epoch=epoch,
             first_epoch=epoch,
             durable=0,
+            encrypted=ciphers is not None,
         )
+        self._use_key(ciphers)
         # Both, before anything else: of a device that has only one, nothing else was written.
         for _ in range(2):
             self._write_area(device, attrs.evolve(self.superblock))
             device.flush()
 
-    def _read_area(self, device: Device, at: int, area: int) -> Superblock | str:
-        """The superblock there, "damaged", or "" if none was ever written."""
+    def _use_key(self, ciphers: Ciphers | None) -> None:
+        """What is written from now on is sealed with the key for this uuid, if there is one."""
+        self.sealing = Sealing(ciphers(self.superblock.uuid) if ciphers else None)
+
+    def _read_area(
+        self, device: Device, at: int, area: int, ciphers: Ciphers | None
+    ) -> Superblock | SuperblockError | None:
+        """The superblock there, or what is wrong with it; None if none was ever written."""
         buffer = self._buffer(area)
         device.read_into(at, buffer)
         try:
-            return decode(buffer)
+            return decode(buffer, ciphers)
         except SuperblockError as error:
-            return str(error) if bytes(buffer[: len(PERSISTENT_MAGIC)]) == PERSISTENT_MAGIC else ""
+            there = bytes(buffer[: len(PERSISTENT_MAGIC)]) == PERSISTENT_MAGIC
+            return error if there else None
 
     def _why_not(
-        self, device: Device, newest: Superblock | None, found: Sequence[Superblock | str]
+        self,
+        device: Device,
+        newest: Superblock | None,
+        found: Sequence[Superblock | SuperblockError | None],
     ) -> list[str]:
         """What keeps this pipeline from using what is on the device."""
         label = f"{device.name} device"
+        if newest is None and any(isinstance(one, WrongKey) for one in found):
+            return [f"the key in {device.encrypt} is not the one that the {label} was written with"]
+        if newest is not None and newest.encrypted != bool(device.encrypt):
+            if newest.encrypted:
+                return [f"the {label} is encrypted, and 'encrypt' does not name its key file"]
+            return [f"the {label} is not encrypted, but 'encrypt' names a key file"]
         if newest is not None:
             differ = newest.differences(
                 self._page_size, self.packer.block, self._slots, device.size
             )
             return [f"the {label} holds another pipeline: {text}" for text in differ]
         # At the first opening A is written before B, and nothing else before both are.
-        damaged = [text for text in found[1:] if text]
+        damaged = [one for one in found[1:] if one]
         return [
             f"the {label} holds a pipeline, but both superblocks are damaged: {text}"
             for text in damaged
@@ -131,7 +161,7 @@ class DurableStore(BlockStore):
 
     def _write_area(self, device: Device, one: Superblock) -> None:
         one = attrs.evolve(one, generation=one.generation + 1)
-        data = one.encode()
+        data = one.encode(self.sealing.cipher)
         if len(data) > one.area:
             message = (
                 f"what the codecs need, such as a dictionary, takes {len(data) - HEAD_BYTES} "
@@ -221,3 +251,13 @@ class DurableStore(BlockStore):
     def settle(self, *, unlocked: bool) -> None:
         if self.space.awaiting_bytes:
             self.flush(unlocked=unlocked)
+
+
+def _ciphers(path: str) -> Ciphers:
+    """What makes a cipher of a key file. Raises `ConfigError`."""
+    from coldpress.cipher import Cipher  # here alone: what it needs may not be installed
+
+    try:
+        return partial(Cipher.of_key, read_key_file(path))
+    except ValueError as error:
+        raise ConfigError([Problem("device.encrypt", str(error))]) from None

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from coldpress.errors import FolioShape, PageLength
+
+if TYPE_CHECKING:
+    from coldpress.roles.packer import Packer
 
 MAX_ORDER = 4
 MAX_PAGES = 1 << MAX_ORDER
@@ -10,6 +15,14 @@ MAX_PAGES = 1 << MAX_ORDER
 
 MAX_BYTES = 64 << 10
 """The most bytes of a folio that has more than one page."""
+
+
+def folio_limit(packer: Packer, page_size: int, seal: int) -> int:
+    """The most bytes in RAM of a folio's object that can be written; 0: no folio is one object.
+
+    `seal`: bytes that an object has more on the device.
+    """
+    return max(0, min(packer.largest_folio(page_size), MAX_BYTES) - seal)
 
 
 def folio_pages(slot: int, size: int, page_size: int) -> int:

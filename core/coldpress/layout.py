@@ -17,11 +17,21 @@ STAGED_SHARE = 8
 RESERVE_BLOCKS = 2
 """Blocks that writeback leaves to the cleaner."""
 
+NONCE_BYTES = 12
+TAG_BYTES = 16
+
+SEAL_BYTES = TAG_BYTES + NONCE_BYTES
+"""Bytes behind each object of an encrypted device."""
 
 LOG_BLOCKS = 2
 """Blocks that a persistent device keeps besides, for the records of words and of empty slots."""
 
 _LARGEST_AREA = 1 << 20
+
+
+def seal_bytes(encrypt: str) -> int:
+    """How many bytes an object has more on the device than in RAM, with this `encrypt`."""
+    return SEAL_BYTES if encrypt else 0
 
 
 def superblock_area(page_size: int, size: int, persistent: bool) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 
 from coldpress.budget import PoolBudget
 from coldpress.flat import OS_PAGE, reserve, resident, table
+
+_STEP = 1 << 20  # bytes overwritten at a time
 
 
 class ReservedMapping:
@@ -57,15 +58,23 @@ class ReservedMapping:
 
     def release(self, number: int, size: int) -> None:
         """Give an extent, acquired with this `size`, back to the operating system."""
-        with contextlib.suppress(OSError):  # locked memory (mlockall) stays; it is used again
-            self._mapping.madvise(mmap.MADV_DONTNEED, number * self.extent, size)
+        self._forget(number * self.extent, size)
         self._budget.give(size)
         self._free[self._free_count] = number
         self._free_count += 1
 
     def close(self) -> None:
         """Give all of it back to the operating system, even if something still holds the view."""
-        self._mapping.madvise(mmap.MADV_DONTNEED)
+        self._forget(0, self._fresh * self.extent)
+
+    def _forget(self, start: int, size: int) -> None:
+        try:
+            self._mapping.madvise(mmap.MADV_DONTNEED, start, size)
+        except OSError:  # locked memory (mlockall) stays, but nothing may be read there any more
+            zeros = memoryview(bytes(min(size, _STEP)))
+            for at in range(start, start + size, _STEP):
+                end = min(at + _STEP, start + size)
+                self.view[at:end] = zeros[: end - at]
 
     def resident_bytes(self) -> int:
         """What of the mapping is in RAM, as the operating system counts it."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from coldpress.block import RECORD_BYTES, BlockError, Record, read_header, read_object
+from coldpress.block import BlockError, Record, read_object
 from coldpress.blockstore import BlockStore
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError
@@ -19,7 +19,10 @@ from coldpress.roles.packer import DeviceObject, OpenBlock, Victim
 
 @attrs.frozen(eq=False)
 class Move:
-    """An object on its way from one block to another. `stamp` is that of the block it leaves."""
+    """An object on its way from one block to another. `stamp` is that of the block it leaves.
+
+    `data` is not encrypted, though the victim's length includes a seal.
+    """
 
     victim: Victim
     place: int
@@ -42,7 +45,8 @@ class _Moves:
         self.by_victim = {move.victim: move for move in moves}
 
     def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
-        out[at : at + victim.length] = self.by_victim[victim].data
+        data = self.by_victim[victim].data  # without its seal: the new block gives it another
+        out[at : at + len(data)] = data
 
     def decode(self, codec: int, data: bytes, size: int) -> bytes:
         return data  # only a packer that writes pages decompressed asks, and what it wrote is one
@@ -82,7 +86,7 @@ class Mover:
         try:
             with released(self._lock, unlocked):
                 home.read_into(block, data)
-                records = read_header(data, self._page_size).records
+                records = self._store.records(data)
         except (BlockError, DeviceError):
             # Its objects may still be read one by one; what is damaged is named when it is loaded.
             self._unreadable[block] = stamp
@@ -96,12 +100,13 @@ class Mover:
             place = self._entries.device_type.place(block + record.place, record.room)
             if not self._entries.referring(record.slot, record.order, place):
                 continue
+            inside = data[record.place :]
             try:
-                read_object(data[record.place :], record.slot, record.length, stamp, record.kind)
+                read_object(inside, record.slot, record.length, stamp, record.kind)
+                body = self._store.sealing.opened(inside, record.place)
             except BlockError:
                 self._unreadable[block] = stamp
                 continue
-            body = record.place + RECORD_BYTES
             victim = Victim(
                 record.slot,
                 0,
@@ -111,7 +116,7 @@ class Mover:
                 record.sequence,
                 record.kind,
             )
-            found.append(Move(victim, place, stamp, data[body : body + record.length]))
+            found.append(Move(victim, place, stamp, body))
         return found
 
     def of_object(self, one: DeviceObject) -> Move | None:
@@ -140,7 +145,7 @@ class Mover:
             with released(self._lock, unlocked):
                 objects = _Moves(moves)
                 out = self._filled(moves, objects)
-                packed = out.seal(identity, objects)
+                packed = store.seal(out, identity, objects)
                 store.put(block, packed)
         except BaseException as error:
             failure = error if isinstance(error, DeviceError) else None

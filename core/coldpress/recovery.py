@@ -9,7 +9,6 @@ when it is loaded; of a block whose records are bad, the objects are searched fo
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Callable, Mapping
 
@@ -17,6 +16,7 @@ from coldpress.block import (
     HEADER_BYTES,
     MAGIC,
     PLACE_MASK,
+    RECORD,
     RECORD_BYTES,
     BlockError,
     Head,
@@ -42,8 +42,6 @@ _BATCH = OS_PAGE // 8  # slots at a time: a page of the tables
 Progress = Callable[[int, int], None]
 """Is called now and then with how many blocks were read, of how many."""
 
-_RECORDS = struct.Struct("<QIIQ")
-
 
 class Recovery:
     """Reads a device into `entries`, which are empty, and into the space of `store`.
@@ -65,6 +63,7 @@ class Recovery:
     ) -> None:
         self.pages = 0
         self.sequence = store.superblock.durable
+        self._sealing = store.sealing
         self._uuid = store.superblock.uuid
         self._durable = store.superblock.durable
         self._epochs = range(store.superblock.first_epoch, store.superblock.epoch + 1)
@@ -121,6 +120,10 @@ class Recovery:
             return None
         if head.identity.uuid != self._uuid:
             return None
+        try:
+            self._sealing.check(page, head)
+        except BlockError:
+            return None
         self._durable = max(self._durable, head.identity.durable)
         self.sequence = max(self.sequence, head.identity.sequence)
         return head
@@ -160,6 +163,7 @@ class Recovery:
                 inline = read_object(
                     inside, record.slot, record.length, head.identity.sequence, record.kind
                 )
+                self._sealing.opened(inside, record.place)
             except BlockError:
                 return False
             if (inline.sequence, inline.crc) != (record.sequence, record.crc):
@@ -172,7 +176,7 @@ class Recovery:
         space.spoilt(offset, space.block // self._page_size)
         if bytes(block[: len(MAGIC)]) == MAGIC and self._is_foreign(block):
             return
-        found = salvage(block, self._epochs, self._entries.table.slots)
+        found = salvage(block, self._epochs, self._entries.table.slots, self._sealing)
         if not found:
             return
         payload = sum(record.room for _, record in found)
@@ -195,7 +199,7 @@ class Recovery:
         make, tag = self._entries.device_type.place, self._entries.device_tag
         end = HEADER_BYTES + head.count * RECORD_BYTES
         others = []
-        for shape, slot, _, sequence in _RECORDS.iter_unpack(self._block[HEADER_BYTES:end]):
+        for shape, slot, _, sequence in RECORD.iter_unpack(self._block[HEADER_BYTES:end]):
             if shape >> 56 != KIND_OBJECT:  # of a single page
                 others.append((shape, slot, sequence))
             elif sequence > best[slot] or (
@@ -257,19 +261,15 @@ class Recovery:
         if tag is None:
             message = "the device holds pages of an entry type that 'entries' does not name"
             raise ConfigError([Problem("entries", message)])
+        inside = self._block[at:]
         try:
-            read_object(
-                self._block[at:],
-                record.slot,
-                record.length,
-                self._space.stamp(offset),
-                record.kind,
-            )
+            stamp = self._space.stamp(offset)
+            read_object(inside, record.slot, record.length, stamp, record.kind)
+            body = self._sealing.opened(inside, at)
         except BlockError:
             # Taken for an object, it is one that is damaged: so the slot's load will tell.
             return place << PAYLOAD_AT | self._entries.device_tag
-        data = at + RECORD_BYTES
-        payload = int.from_bytes(self._block[data : data + WORD_BYTES], "little")
+        payload = int.from_bytes(body[:WORD_BYTES], "little")
         return payload << PAYLOAD_AT | tag
 
     def _read(self, offset: int, size: int) -> memoryview:

@@ -6,6 +6,7 @@ from coldpress.codecs import Codecs
 from coldpress.config import PipelineConfig
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
+from coldpress.layout import seal_bytes
 from coldpress.origins import Origins
 from coldpress.recovery import Progress, Recovery
 from coldpress.superblock import COMPRESSOR, ENTRY_TYPE
@@ -26,7 +27,13 @@ def reopen(
     """
     names = store.ids.entry_types(config.entry_types)
     entries = DurableEntries(
-        config.slots, config.entry_types, config.policy, cache_order, store.next_sequence, names
+        config.slots,
+        config.entry_types,
+        config.policy,
+        cache_order,
+        store.next_sequence,
+        names,
+        seal_bytes(config.device.encrypt),
     )
     if sum(one.kind == COMPRESSOR for one in store.ids.all) > 1:
         entries.origins = Origins(config.slots, on_device=True)

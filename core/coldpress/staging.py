@@ -92,6 +92,7 @@ class Staging:
         """The block was written, or could not be: a buffer that was lent is free again."""
         mapping = self._lent.pop(block, None)
         if mapping is not None:
+            mapping[:] = bytes(len(mapping))  # what was freed in the pool is not to be found here
             self._warm.append(mapping)
 
     def trim(self) -> None:

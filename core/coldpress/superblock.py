@@ -3,14 +3,16 @@
 Two areas of equal size at the start of the device, A and B, are written in turn, so that one is
 whole whatever becomes of the other. Each has, in little-endian numbers, from its start on:
 
-    head    96 bytes
+    head    128 bytes
     ids     what each codec id in a record means, one behind the other
     zeros   to the end of the last page written
 
 Head: magic "COLDKEEP", version u32, page size u32, block u32, bytes of the ids u32, slots u64,
 device bytes u64, uuid 16 bytes, generation u64, W u64 (every block sequence up to it is durable),
-epoch u32, first epoch u32 (that in which it was formatted), area bytes u32, reserved u32 (0),
-CRC-32 u32 of the ids, CRC-32 u32 of the head's 92 bytes before.
+epoch u32, first epoch u32 (that in which it was formatted), area bytes u32, flags u32 (1: the
+device is encrypted), CRC-32 u32 of the ids, then of an encrypted device (else zeros) nonce 12 bytes
+and tag 16, reserved u32 (0), CRC-32 u32 of the head's 124 bytes before. The ids of an encrypted
+device are so too; the tag is of them and of the head up to the flags.
 
 Id: id u8, kind u8 (1 a compressor, 2 an entry type), name length u16, options length u32, data
 length u32, then the plugin's name in UTF-8, its options as JSON, and its data.
@@ -20,27 +22,42 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from coldpress.checksum import crc32
-from coldpress.layout import PERSISTENT_MAGIC
+from coldpress.layout import NONCE_BYTES, PERSISTENT_MAGIC, TAG_BYTES
 from coldpress.units import format_size
+
+if TYPE_CHECKING:
+    from coldpress.cipher import Cipher
 
 VERSION = 1
 COMPRESSOR = 1
 ENTRY_TYPE = 2
 
-_HEAD = struct.Struct("<8sIIIIQQ16sQQIIIII")
+ENCRYPTED = 1
+"""The flag of a device that is encrypted."""
+
+_HEAD = struct.Struct("<8sIIIIQQ16sQQIIII")
+_REST = struct.Struct("<I12s16sI")
+_ABOUT = b"s"
 _CRC = struct.Struct("<I")
 _ID = struct.Struct("<BBHII")
-HEAD_BYTES = _HEAD.size + _CRC.size
+HEAD_BYTES = _HEAD.size + _REST.size + _CRC.size
+
+Ciphers: TypeAlias = "Callable[[bytes], Cipher]"
+"""From the uuid of a device to what seals and opens its contents."""
 
 
 class SuperblockError(ValueError):
     """These bytes are no superblock that is whole."""
+
+
+class WrongKey(SuperblockError):
+    """They are, but it was written with another key."""
 
 
 @attrs.frozen
@@ -65,7 +82,8 @@ class Superblock:
     Attributes: `page_size`, `block`, `slots`, `size`, as the pipeline file had them; `area`, bytes
     of A and of B; `uuid`, which all its blocks have; `generation`, one more at each write; `epoch`,
     one more at each opening; `first_epoch`, that in which it was formatted; `durable`, the block
-    sequence up to which all blocks are; `ids`.
+    sequence up to which all blocks are; `encrypted`, whether what is on it was sealed with a key;
+    `ids`.
     """
 
     page_size: int
@@ -78,10 +96,11 @@ class Superblock:
     epoch: int
     first_epoch: int
     durable: int
+    encrypted: bool = False
     ids: Sequence[KnownId] = ()
 
-    def encode(self) -> bytes:
-        """The bytes, without the zeros at the end."""
+    def encode(self, cipher: Cipher | None = None) -> bytes:
+        """The bytes, without the zeros at the end; `cipher`: of its device, if it is encrypted."""
         ids = b"".join(map(_encode_id, self.ids))
         head = _HEAD.pack(
             PERSISTENT_MAGIC,
@@ -97,9 +116,13 @@ class Superblock:
             self.epoch,
             self.first_epoch,
             self.area,
-            0,
-            crc32(ids),
+            ENCRYPTED if self.encrypted else 0,
         )
+        nonce, tag = bytes(NONCE_BYTES), bytes(TAG_BYTES)
+        if cipher is not None:
+            sealed, nonce = cipher.seal(ids, _ABOUT + head)
+            ids, tag = sealed[: len(ids)], sealed[len(ids) :]
+        head += _REST.pack(crc32(ids), nonce, tag, 0)
         return head + _CRC.pack(crc32(head)) + ids
 
     def differences(self, page_size: int, block: int, slots: int, size: int) -> list[str]:
@@ -115,12 +138,16 @@ class Superblock:
         ]
 
 
-def decode(data: memoryview) -> Superblock:
-    """The superblock at the start of an area. Raises `SuperblockError`."""
+def decode(data: memoryview, ciphers: Ciphers | None = None) -> Superblock:
+    """The superblock at the start of an area.
+
+    With `ciphers` one that is encrypted must have been written with that key, else its `ids` are
+    left out. Raises `SuperblockError`.
+    """
     if len(data) < HEAD_BYTES or bytes(data[:8]) != PERSISTENT_MAGIC:
         raise SuperblockError("no superblock starts here")
-    (crc,) = _CRC.unpack_from(data, _HEAD.size)
-    if crc != crc32(data[: _HEAD.size]):
+    (crc,) = _CRC.unpack_from(data, HEAD_BYTES - _CRC.size)
+    if crc != crc32(data[: HEAD_BYTES - _CRC.size]):
         raise SuperblockError("checksum of the superblock is wrong")
     (
         _,
@@ -136,14 +163,23 @@ def decode(data: memoryview) -> Superblock:
         epoch,
         first_epoch,
         area,
-        _,
-        ids_crc,
+        flags,
     ) = _HEAD.unpack_from(data)
-    if version != VERSION:
+    ids_crc, nonce, tag, _ = _REST.unpack_from(data, _HEAD.size)
+    if version != VERSION or flags & ~ENCRYPTED:
         raise SuperblockError(f"version {version} of the superblock is not known here")
     ids = data[HEAD_BYTES : HEAD_BYTES + length]
     if len(ids) != length or crc32(ids) != ids_crc:
         raise SuperblockError("checksum of the codec table is wrong")
+    plain = bytes(ids)
+    if flags & ENCRYPTED:
+        plain = b""
+        if ciphers is not None:
+            try:
+                about = _ABOUT + data[: _HEAD.size]
+                plain = ciphers(uuid).open(bytes(ids) + tag, nonce, about)
+            except ValueError as error:
+                raise WrongKey(str(error)) from None
     return Superblock(
         page_size=page_size,
         block=block,
@@ -155,7 +191,8 @@ def decode(data: memoryview) -> Superblock:
         epoch=epoch,
         first_epoch=first_epoch,
         durable=durable,
-        ids=_decode_ids(bytes(ids)),
+        encrypted=bool(flags & ENCRYPTED),
+        ids=_decode_ids(plain),
     )
 
 

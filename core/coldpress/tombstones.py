@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from coldpress.block import RECORD_BYTES, BlockError, head_bytes, read_header
+from coldpress.block import BlockError, head_bytes, read_header
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.flat import reserve, table
-from coldpress.roles.packer import KIND_TOMBSTONE
+from coldpress.roles.packer import KIND_TOMBSTONE, room_of
 
 SHARE = 16
 """One part in so many of the device may be tombstones before needless ones are sought."""
@@ -18,7 +18,8 @@ _HAS = 2  # and nothing older, if that is all
 def are_many(store: DurableStore, entries: DurableEntries) -> bool:
     """Whether it is time to look for tombstones that are not needed."""
     (home,) = store.space.members
-    return entries.tombstones * 2 * RECORD_BYTES * SHARE > home.device.size
+    each = room_of(KIND_TOMBSTONE, entries.seal)
+    return entries.tombstones * each * SHARE > home.device.size
 
 
 def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int) -> int:
@@ -50,6 +51,10 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
             return 0
         if header.identity.uuid != store.superblock.uuid:
             continue
+        try:
+            store.sealing.check(page, header)
+        except BlockError:
+            return 0
         for record in header.records:
             place = entries.device_type.place(offset + record.place, record.room)
             if record.kind == KIND_TOMBSTONE and entries.tombstone(record.slot) == place:

@@ -42,7 +42,8 @@ class Words:
     `types` gets its tags in order, from 1. Attributes: `types`, by tag, None if it is free;
     `present`, the tags of those that new objects may have, in order; `counts`, slots per tag;
     `stored`, slots that hold a page; `clean`, how many objects have a clean copy; `origins`, which
-    compressors made them, once there was more than one.
+    compressors made them, once there was more than one; `seal`, bytes that an object has more on
+    the device than in the pool, which a victim's length includes.
 
     Notes: not thread-safe; the pipeline calls under its lock. Every call but `dirty` is O(1), or
     O(slots of a folio).
@@ -54,6 +55,7 @@ class Words:
         types: Sequence[EntryType],
         policy: Policy,
         cache_order: Order,
+        seal: int = 0,
     ) -> None:
         if len(types) > TAG_MASK:
             raise ValueError(f"{len(types)} entry types; a word's tag has room for {TAG_MASK}")
@@ -78,6 +80,7 @@ class Words:
         self.follow(policy)
         self.clock = 0
         self.clean = 0
+        self.seal = seal
         self._staged: dict[tuple[int, int], Victim] = {}
         self._clean = table("Q", slots)
 
@@ -159,7 +162,7 @@ class Words:
         """The slot's pool object, described for a packer."""
         word = self.table.get(slot)
         codec, order, length = self._pool_type(word).describe(word >> PAYLOAD_AT)
-        return Victim(slot & -(1 << order), word, codec, order, length, sequence)
+        return Victim(slot & -(1 << order), word, codec, order, length + self.seal, sequence)
 
     def zspage(self, victim: Victim) -> Zspage | None:
         """The zspage in which the victim lies together with other slots' objects, if it does."""

@@ -254,11 +254,11 @@ class Writeback:
             return False
         identity = self._store.next_identity()
         objects = _Objects(self._entries, self._codecs)
-        length = sum(victim.length for victim in block.victims)
+        length = sum(victim.length - self._entries.seal for victim in block.victims)
         self.leaving += length
         try:
             with released(self._lock, unlocked):
-                packed = block.seal(identity, objects)
+                packed = self._store.seal(block, identity, objects)
                 self._store.put(start, packed)
         except BaseException as error:
             failure = error if isinstance(error, DeviceError) else None

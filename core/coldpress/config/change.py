@@ -15,6 +15,8 @@ from coldpress.config.fields import Table
 from coldpress.config.rules import across, between
 from coldpress.config.schema import DEFAULT_USE, PLAIN_TABLES, PipelineConfig, TopLevel
 from coldpress.errors import ConfigError, Problem
+from coldpress.folio import folio_limit
+from coldpress.layout import seal_bytes
 from coldpress.units import format_size
 from coldpress.values import describe
 
@@ -106,7 +108,8 @@ def _over_time(
                 "no cleaner",
             )
             return
-    if new.packer.largest_folio(new.page_size) < largest_folio:
+    now = folio_limit(new.packer, new.page_size, seal_bytes(new.device.encrypt))
+    if now < largest_folio:
         yield (
             ("packer", "use"),
             f"'use' in [packer]: {new.packer.name!r} can not write folios of "

@@ -7,7 +7,9 @@ from typing import Any
 
 from coldpress.config.document import Path
 from coldpress.config.schema import PipelineConfig
-from coldpress.layout import STAGED_SHARE, smallest_device
+from coldpress.folio import MAX_BYTES
+from coldpress.keyfile import EPHEMERAL
+from coldpress.layout import SEAL_BYTES, STAGED_SHARE, seal_bytes, smallest_device
 from coldpress.roles import DeviceEntryType
 from coldpress.units import Percent, format_size
 from coldpress.values import written
@@ -38,6 +40,25 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
             f"{format_size(block)} in the pool and one staged, got {format_size(limit)}",
         )
     persistent = bool(tables["device"].get("persistent"))
+    encrypt = tables["device"].get("encrypt")
+    if encrypt == EPHEMERAL and persistent:
+        yield (
+            [("device", "encrypt"), ("device", "persistent")],
+            f"'encrypt' in [device]: with {EPHEMERAL!r} nobody could open a persistent device "
+            "again; name a key file",
+        )
+    if encrypt and encrypt != EPHEMERAL and not persistent and "persistent" in tables["device"]:
+        yield (
+            [("device", "encrypt"), ("device", "persistent")],
+            "'encrypt' in [device]: a key file is for persistent = true; what is forgotten at "
+            f"close needs {EPHEMERAL!r}",
+        )
+    if encrypt and page_size and page_size + SEAL_BYTES > MAX_BYTES:
+        yield (
+            [("page_size",), ("device", "encrypt")],
+            f"'page_size': must be at most {format_size(MAX_BYTES // 2)} with 'encrypt' in "
+            f"[device], got {format_size(page_size)}",
+        )
     smallest = smallest_device(page_size, block, persistent) if page_size and block else 0
     if block and size is not None and size < smallest:
         yield (
@@ -61,7 +82,13 @@ def across(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[list[Path]
 def between(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
     """What is wrong between components, by their own word: the key concerned and a text."""
     allocator, packer, device = config.allocator, config.packer, config.device
-    if not packer.fits(config.page_size, config.page_size):
+    if device.encrypt and not packer.keeps_compressed:
+        yield (
+            ("packer", "use"),
+            f"'use' in [packer]: {packer.name!r} writes pages without records, which 'encrypt' in "
+            "[device] needs; 'bounce' writes them",
+        )
+    if not packer.fits(config.page_size + seal_bytes(device.encrypt), config.page_size):
         yield (
             ("packer", "block"),
             f"'block' in [packer] {packer.name}: {format_size(packer.block)} can not hold a page "

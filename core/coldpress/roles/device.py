@@ -8,6 +8,7 @@ from typing import ClassVar
 import attrs
 
 from coldpress.component import Buffer, Component, option
+from coldpress.keyfile import encrypt_option
 from coldpress.units import Size
 
 
@@ -19,6 +20,7 @@ class Device(Component):
         size: config key; bytes of the device.
         persistent: config key; whether the contents outlive `close`, and `open` finds them again.
         format: config key; whether what another pipeline left there may be given up.
+        encrypt: config key; what the pipeline encrypts with all that it writes there.
         alignment: known after `open`; every offset, every length and every buffer's address is a
             multiple of it (1: anything goes; O_DIRECT needs the logical block size).
 
@@ -44,6 +46,13 @@ class Device(Component):
     format: bool = option(
         default=False,
         help="whether what another, persistent pipeline left on the device may be given up",
+    )
+
+    encrypt: str = option(
+        default="",
+        help='encrypts what is on the device: "ephemeral", with a random key that is gone at '
+        "close; or the path of a file with a key of 32 bytes; nothing: it is not encrypted",
+        validator=encrypt_option,
     )
 
     def why_forgetful(self) -> str | None:

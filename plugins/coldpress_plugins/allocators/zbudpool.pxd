@@ -14,6 +14,7 @@ cdef class ZbudPool:
     cdef Py_ssize_t _handles
     cdef object _mapping
     cdef object _view
+    cdef object _zeros
     cdef unsigned char[::1] _chunks
     cdef GroupedLists _lists
 
@@ -24,7 +25,8 @@ cdef class ZbudPool:
     cpdef bytes read(self, Py_ssize_t handle, Py_ssize_t length)
     @cython.locals(start=Py_ssize_t)
     cpdef copy_into(self, Py_ssize_t handle, Py_ssize_t length, out, Py_ssize_t at)
-    @cython.locals(page=Py_ssize_t, chunks=Py_ssize_t, buddy=Py_ssize_t)
+    @cython.locals(page=Py_ssize_t, chunks=Py_ssize_t, buddy=Py_ssize_t, at=Py_ssize_t,
+                   size=Py_ssize_t)
     cpdef free(self, Py_ssize_t handle)
 
     @cython.locals(chunks=Py_ssize_t, size=Py_ssize_t, page=Py_ssize_t)

@@ -18,7 +18,8 @@ class ZbudPool:
 
     A handle is a place: page * 2, plus 1 for the buddy at the page's end. A page with one buddy is
     in the list of those with as many chunks free; its links stand in its header. An object that
-    needs all 64 chunks begins at the page's start, over the header, and is in no list.
+    needs all 64 chunks begins at the page's start, over the header, and is in no list. What was
+    freed is zeros.
 
     Attributes: `page_size`; `objects` allocated; `pool_bytes`, whole pages.
 
@@ -35,6 +36,7 @@ class ZbudPool:
         self._handles = 2 * pages
         self._mapping = ReservedMapping(budget, page_size, pages)
         self._view = self._mapping.view
+        self._zeros = memoryview(bytes(page_size))
         self._chunks = table("B", self._handles)  # of each buddy; 0: there is none
         self._lists = GroupedLists(self._view.cast("I"), page_size // 4, CHUNKS)
 
@@ -78,13 +80,15 @@ class ZbudPool:
 
     def free(self, handle: int) -> None:
         """See `Allocator.free`. Raises `ValueError` for a handle that is not allocated."""
-        self._where(handle, 0)
+        at = self._where(handle, 0)
         page = handle >> 1
         chunks = self._chunks[handle]
         buddy = self._chunks[handle ^ 1]
         self._chunks[handle] = 0
         self.objects -= 1
         if buddy:
+            size = chunks * self._chunk
+            self._view[at : at + size] = self._zeros[:size]
             self._lists.push(page, USABLE - buddy)
             return
         if chunks < CHUNKS:

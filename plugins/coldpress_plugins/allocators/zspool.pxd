@@ -14,6 +14,7 @@ cdef class ZsPool:
     cdef Py_ssize_t _extent
     cdef object _mapping
     cdef object _view
+    cdef object _zeros
     cdef unsigned long long[::1] _words
     cdef unsigned int[::1] _size
     cdef unsigned int[::1] _bytes
@@ -54,7 +55,7 @@ cdef class ZsPool:
     cdef Py_ssize_t _where(self, Py_ssize_t handle, Py_ssize_t length) except -1
     @cython.locals(index=Py_ssize_t, fresh=Py_ssize_t, at=Py_ssize_t)
     cdef Py_ssize_t _enter(self, Py_ssize_t zspage, Py_ssize_t number, Py_ssize_t name) except -1
-    @cython.locals(at=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, size=Py_ssize_t)
     cdef int _leave(self, Py_ssize_t zspage, Py_ssize_t number, Py_ssize_t index) except -1
     @cython.locals(inuse=Py_ssize_t, capacity=Py_ssize_t)
     cdef Py_ssize_t _group(self, Py_ssize_t zspage, Py_ssize_t number) except? -2

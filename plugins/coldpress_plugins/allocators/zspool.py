@@ -26,7 +26,7 @@ class ZsPool:
     there. Free handles are chained through their rows: the next one plus one, all index bits set.
     In front of each object stand 8 bytes: owner << 32 | handle << 1 | 1 while it is allocated, so
     that `compact` finds its handle, else (next free object) << 1. What was never used is not read,
-    but by `zspage`: the system makes a zspage real page by page.
+    but by `zspage`: the system makes a zspage real page by page. What was freed is zeros.
 
     Attributes: `page_size`; `objects` allocated; `pool_bytes`, whole zspages.
 
@@ -47,6 +47,7 @@ class ZsPool:
         self._mapping = ReservedMapping(budget, self._extent, zspages)
         self._view = self._mapping.view
         self._words = self._view.cast("Q")
+        self._zeros = memoryview(bytes(page_size))
         # of a class
         self._size = array("I", [one.size for one in classes])
         self._bytes = array("I", [one.pages * page_size for one in classes])
@@ -210,7 +211,9 @@ class ZsPool:
         """Put the object first among the zspage's free ones."""
         self._inuse[zspage] -= 1
         if self._inuse[zspage]:  # else the zspage goes back whole
-            at = zspage * self._extent + index * self._size[number]
+            size = self._size[number]
+            at = zspage * self._extent + index * size
+            self._view[at : at + size] = self._zeros[:size]
             self._words[at >> 3] = self._free[zspage] << 1
             self._free[zspage] = index
 

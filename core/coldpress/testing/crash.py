@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -134,9 +134,9 @@ class CrashDevice(Device):
     _is_open: bool = attrs.field(init=False, default=False)
 
     @classmethod
-    def over(cls, medium: Medium) -> CrashDevice:
-        """A persistent device with all of the medium."""
-        one = cls(size=Size(medium.size), persistent=True)
+    def over(cls, medium: Medium, **options: Any) -> CrashDevice:
+        """A persistent device with all of the medium, and with these options."""
+        one = cls(size=Size(medium.size), persistent=True, **options)
         one._medium = medium
         return one
 

@@ -1,0 +1,15 @@
+"""Key files for encrypted devices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def key_file(folder: Path, name: str = "key", key: bytes | None = None) -> str:
+    """The path of a new key file, with a random key if none is given."""
+    path = folder / name
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(os.urandom(32) if key is None else key)
+    return str(path)

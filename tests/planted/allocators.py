@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, ClassVar
 
-from coldpress import Buffer, PoolBudget
+from coldpress import Buffer, PoolBudget, ReservedMapping
 from coldpress.component import Component
 from coldpress_plugins.allocators.zsmalloc import Zsmalloc
 
@@ -175,6 +175,27 @@ class KeepsItsMemory(Proxied):
     proxy = _Slack
 
 
+class _Careless(Proxy):
+    """The first bytes of what was freed lately stay in some corner of the pool's memory."""
+
+    def __init__(self, pool: Any, budget: PoolBudget) -> None:
+        super().__init__(pool, budget)
+        self.corner = ReservedMapping(PoolBudget(8192), 4096, 1)
+        self.freed = 0
+
+    def free(self, handle: int) -> None:
+        at = self.freed % 256 * 16
+        self.corner.view[at : at + 16] = self.pool.read(handle, 16)
+        self.freed += 1
+        self.pool.free(handle)
+
+
+class LeavesWhatWasFreed(Proxied):
+    """What was freed can be found where it was."""
+
+    proxy = _Careless
+
+
 FAULTS: dict[type[Component], str] = {
     PutsObjectsOverEachOther: "every length reads back",
     LeaksTheBudget: "every length reads back",
@@ -184,5 +205,6 @@ FAULTS: dict[type[Component], str] = {
     LiesAboutItsSize: "a pool that was emptied fills again just as well",
     SearchesToFree: "no call costs more in a pool of many",
     WritesPastTheObject: "every length reads back",
+    LeavesWhatWasFreed: "nothing of what was freed is left",
     KeepsItsMemory: "close gives the memory back",
 }

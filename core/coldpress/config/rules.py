@@ -88,7 +88,7 @@ def between(config: PipelineConfig) -> Iterator[tuple[Path, str]]:
             f"'use' in [packer]: {packer.name!r} writes pages without records, which 'encrypt' in "
             "[device] needs; 'bounce' writes them",
         )
-    if not packer.fits(config.page_size + seal_bytes(device.encrypt), config.page_size):
+    elif not packer.fits(config.page_size + seal_bytes(device.encrypt), config.page_size):
         yield (
             ("packer", "block"),
             f"'block' in [packer] {packer.name}: {format_size(packer.block)} can not hold a page "

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
+from keys import shared_key
 
-from coldpress.config import load_config
+from coldpress.config import PipelineConfig, load_config
 from coldpress.errors import DeviceError, PoolFull, SlotEmpty
 from coldpress.pipeline import Pipeline
 from coldpress.testing.crash import CrashDevice, Loss, Medium
@@ -137,12 +138,16 @@ class Segment:
 
 
 def open_on(medium: Medium, shape: dict[str, Any], fault: Fault | None = None) -> Pipeline:
-    config = load_config(described(TINY, **shape))
-    config = attrs.evolve(config, device=CrashDevice.over(medium))
-    pipeline = Pipeline(config, synchronous=True)
+    pipeline = Pipeline(config_over(medium, shape), synchronous=True)
     if fault is not None:
         fault(pipeline)
     return pipeline
+
+
+def config_over(medium: Medium, shape: dict[str, Any]) -> PipelineConfig:
+    config = load_config(described(TINY, **shape))
+    options = {"encrypt": shared_key()} if config.device.encrypt else {}
+    return attrs.evolve(config, device=CrashDevice.over(medium, **options))
 
 
 def read(pipeline: Pipeline, slot: int) -> Value:
@@ -171,6 +176,8 @@ def crash(seed: int, points: int, fault: Fault | None = None) -> int:
     image: bytes | bytearray = bytes(SIZE)
     before: list[set[Value]] = [{None} for _ in range(SLOTS)]
     shape = shapes(rng)
+    if seed % 4 == 1:
+        shape["device"] = {"encrypt": "ephemeral"}
     looked = 0
     while looked < points:
         segment = Segment(rng, image, before, shape, fault)

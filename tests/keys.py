@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -13,3 +17,11 @@ def key_file(folder: Path, name: str = "key", key: bytes | None = None) -> str:
     with os.fdopen(fd, "wb") as file:
         file.write(os.urandom(32) if key is None else key)
     return str(path)
+
+
+@functools.cache
+def shared_key() -> str:
+    """The path of one for all tests, which is removed at the end."""
+    folder = tempfile.mkdtemp(prefix="coldpress-key-")
+    atexit.register(shutil.rmtree, folder)
+    return key_file(Path(folder))

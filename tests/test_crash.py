@@ -43,7 +43,7 @@ def test_each_slot_holds_what_it_held_at_the_last_sync_or_later(part: int) -> No
 
 def a_device_whose_flush_lies(patch: Patch) -> None:
     over = CrashDevice.over
-    patch.setattr(CrashDevice, "over", lambda medium: LyingDevice.over(over(medium)))
+    patch.setattr(CrashDevice, "over", lambda medium, **options: LyingDevice.over(over(medium)))
 
 
 def records_written_after_the_header(patch: Patch) -> None:

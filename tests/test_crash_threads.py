@@ -9,15 +9,13 @@ from typing import Any
 
 import attrs
 import pytest
-from crashes import SIZE, SLOTS, TINY, contents, open_on
+from crashes import SIZE, SLOTS, config_over, contents, open_on
 
 from coldpress import tombstones
-from coldpress.config import load_config
 from coldpress.errors import DeviceError, PoolFull
 from coldpress.pipeline import Pipeline
-from coldpress.testing.crash import CrashDevice, Loss, Medium
+from coldpress.testing.crash import Loss, Medium
 from coldpress.testing.pages import page
-from coldpress.testing.shapes import described
 
 THREADS = 3
 KINDS = ("text", "mixed", "random", "zero", "word")
@@ -39,10 +37,7 @@ class Run:
 
     def __init__(self, seed: int, shape: dict[str, Any]) -> None:
         self.medium = Medium(bytes(SIZE))
-        config = attrs.evolve(
-            load_config(described(TINY, **shape)), device=CrashDevice.over(self.medium)
-        )
-        self.pipeline = Pipeline(config)
+        self.pipeline = Pipeline(config_over(self.medium, shape))
         self.ticks = itertools.count()
         self.changes: list[Call] = []
         self.syncs: list[Call] = []
@@ -134,6 +129,7 @@ def test_what_a_sync_acknowledged_is_there(seed: int, monkeypatch: pytest.Monkey
         "packer": {"use": ("bounce", "zsmalloc", "zspage", "aligned")[seed]},
         "writeback": {"promote": rng.choice(["never", "first", "second"])},
         "cache": {"pages": 4 * (seed % 2)},
+        "device": {"encrypt": "ephemeral" if seed > 1 else ""},
     }
     run = Run(seed, shape)
     assert run.syncs

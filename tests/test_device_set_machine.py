@@ -36,7 +36,7 @@ class WithDevices(PipelineMachine):
         there = self.pipeline.devices()
         if len(there) >= self.most:
             return
-        table = {"use": use, "size": size}
+        table = {"use": use, "size": size, "encrypt": self.pipeline.config.device.encrypt}
         if use != "memory":
             self.images += 1
             table["path"] = str(Path(self.scratch.name) / f"{self.images}.img")
@@ -91,7 +91,20 @@ class WithCacheInBackground(InBackground):
     parts: ClassVar[dict[str, Any]] = {"cache": {"pages": 8}}
 
 
-MACHINES = [WithDevices, InBackground, WithPages, WithZspages, WithCacheInBackground]
+class Encrypted(WithDevices):
+    parts: ClassVar[dict[str, Any]] = {
+        "device": {"use": "memory", "size": "256KiB", "encrypt": "ephemeral"}
+    }
+
+
+MACHINES = [
+    WithDevices,
+    InBackground,
+    WithPages,
+    WithZspages,
+    WithCacheInBackground,
+    Encrypted,
+]
 
 
 @pytest.mark.parametrize("machine", MACHINES)

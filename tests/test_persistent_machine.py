@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule, run_state_machine_as_test
+from keys import shared_key
 
 from coldpress.config import load_config
 from coldpress.durable import DurableEntries
@@ -67,7 +69,13 @@ class Persistent(PipelineMachine):
         assert all(any(one is other for other in staged) for one in entries._flying.values())
 
 
-def test_random_histories_with_reopens() -> None:
+class Encrypted(Persistent):
+    def tables(self) -> dict[str, Any]:
+        return described(super().tables(), device={"encrypt": shared_key()})
+
+
+@pytest.mark.parametrize(("machine", "examples"), [(Persistent, 20), (Encrypted, 10)])
+def test_random_histories_with_reopens(machine: type[Persistent], examples: int) -> None:
     run_state_machine_as_test(
-        Persistent, settings=settings(max_examples=20, stateful_step_count=25)
+        machine, settings=settings(max_examples=examples, stateful_step_count=25)
     )

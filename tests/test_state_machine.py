@@ -93,6 +93,10 @@ class CrampedWithCache(With):
     may_fill = True
 
 
+class WithEncryption(With):
+    parts: ClassVar[dict[str, Any]] = {"device": {"encrypt": "ephemeral"}, "cache": {"pages": 8}}
+
+
 MACHINES = [
     With,
     Cramped,
@@ -108,6 +112,7 @@ MACHINES = [
     WithCache,
     WithCacheInBackground,
     CrampedWithCache,
+    WithEncryption,
 ]
 
 

@@ -98,8 +98,8 @@ def tombstones_dropped_too_early(patch: Patch) -> None:
 def a_sequence_reused_after_reopen(patch: Patch) -> None:
     reopened = DurableStore.reopened
 
-    def same_epoch(self: DurableStore, sequence: int) -> None:
-        reopened(self, sequence)
+    def same_epoch(self: DurableStore, sequence: int, epoch: int) -> None:
+        reopened(self, sequence, epoch)
         self._epoch = self.superblock.first_epoch
 
     patch.setattr(DurableStore, "reopened", same_epoch)

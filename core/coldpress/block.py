@@ -244,11 +244,23 @@ def read_object(
         raise BlockError("these are the bytes of an earlier block: its write was lost")
     if not record.slot <= slot < record.slot + (1 << record.order):
         raise BlockError(f"the object belongs to slot {record.slot}")
-    (shape,) = struct.unpack_from("<Q", data)
-    covered = _COVERED.pack(shape & ~PLACE_MASK, record.slot, record.sequence)
-    if crc32(data[RECORD_BYTES : RECORD_BYTES + length], crc32(covered)) != record.crc:
+    if object_crc(record, data[RECORD_BYTES : RECORD_BYTES + length]) != record.crc:
         raise BlockError("checksum of the object is wrong")
     return record
+
+
+def object_crc(record: Record, body: memoryview) -> int:
+    """The checksum that the record should have if `body` is its object."""
+    shape = shape_of(record.length, record.codec, record.order, record.kind)
+    return crc32(body, crc32(_COVERED.pack(shape, record.slot, record.sequence)))
+
+
+def claims(data: memoryview) -> tuple[bytes, int, int]:
+    """What a header, perhaps damaged, says: the uuid, or nothing if no block starts here; how many
+    records, and object bytes.
+    """
+    magic, _, _, _, uuid, _, _, _, _, count, payload, _ = _HEADER.unpack_from(data)
+    return (uuid if magic == MAGIC else b""), count, payload
 
 
 def extract_object(data: memoryview, wanted: DeviceObject) -> None:

@@ -28,9 +28,9 @@ from coldpress.locks import Gate
 from coldpress.moving import Mover
 from coldpress.pools import Pools, first_pool
 from coldpress.promotion import Promotion
-from coldpress.recovery import Progress
 from coldpress.reopen import reopen
 from coldpress.roles.entry_type import EntryContext
+from coldpress.scan import Progress
 from coldpress.storing import Stores
 from coldpress.swapcache import CacheOrder, SwapCache
 from coldpress.units import format_size

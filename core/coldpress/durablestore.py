@@ -19,6 +19,7 @@ from coldpress.knownids import KnownIds
 from coldpress.layout import PERSISTENT_MAGIC, superblock_area
 from coldpress.locks import released
 from coldpress.registry import Registry
+from coldpress.rereading import read_again
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
 from coldpress.roles.packer import BlockIdentity, PackedBlock, Packer
@@ -109,7 +110,10 @@ class DurableStore(BlockStore):
     ) -> Superblock | SuperblockError | None:
         """The superblock there, or what is wrong with it; None if none was ever written."""
         buffer = self._buffer(area)
-        device.read_into(at, buffer)
+        try:
+            read_again(device, at, buffer)
+        except DeviceError as error:
+            return SuperblockError(str(error))
         try:
             return decode(buffer, ciphers)
         except SuperblockError as error:
@@ -143,11 +147,16 @@ class DurableStore(BlockStore):
         ]
 
     def write_superblock(self) -> None:
-        """Write the other one, with what is durable now and all ids. Raises `DeviceError`."""
+        """Write the other one, with what is durable now and all ids. Raises `DeviceError`.
+
+        If there is a new id, both: with one of them damaged, the other must not give it again.
+        """
         device = self.space.members[0].device
-        one = attrs.evolve(self.superblock, ids=self.ids.all, durable=self._durable)
-        self._write_area(device, one)
-        device.flush()
+        new = any(one not in self.superblock.ids for one in self.ids.all)
+        for _ in range(1 + new):
+            one = attrs.evolve(self.superblock, ids=self.ids.all, durable=self._durable)
+            self._write_area(device, one)
+            device.flush()
 
     def announce(self, codec: int, compressor: Compressor) -> None:
         before = self.ids.all
@@ -175,19 +184,22 @@ class DurableStore(BlockStore):
         device.write((one.generation + 1) % 2 * one.area, buffer)
         self.superblock = one
 
-    def reopened(self, sequence: int) -> None:
+    def reopened(self, sequence: int, epoch: int) -> None:
         """All was read, up to a block of this sequence; now others may be written.
+
+        `epoch` is the latest that was found: if the newer superblock is damaged, the other one may
+        have an earlier one, and what is written now has to be newer than all that is there.
 
         What was read is flushed first: it may have been in a cache only. Raises `DeviceError`.
         """
         before = self.superblock
-        if before.epoch + 1 >= _EPOCHS:
+        if epoch + 1 >= _EPOCHS:
             raise DeviceUnusable("it was opened a million times; format = true begins anew")
         device = self.space.members[0].device
         device.flush()
         self._sequence = self._durable = sequence
         self._uuid = before.uuid
-        self._epoch = before.epoch + 1
+        self._epoch = epoch + 1
         self.superblock = attrs.evolve(before, epoch=self._epoch)
         self.write_superblock()
         self._reopened = True

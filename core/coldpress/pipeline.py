@@ -23,7 +23,7 @@ from coldpress.errors import DeviceError, PageLength, PipelineClosed, SlotRange
 from coldpress.folio import folio_pages
 from coldpress.locks import Gate, released
 from coldpress.pools import open_allocator
-from coldpress.recovery import Progress
+from coldpress.scan import Progress
 from coldpress.staging import headroom
 from coldpress.stats import Stats
 from coldpress.writeback import Around

@@ -8,7 +8,8 @@ from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.layout import seal_bytes
 from coldpress.origins import Origins
-from coldpress.recovery import Progress, Recovery
+from coldpress.recovery import Recovery
+from coldpress.scan import Progress
 from coldpress.superblock import COMPRESSOR, ENTRY_TYPE
 from coldpress.words import Order
 
@@ -47,5 +48,5 @@ def reopen(
     recovery.run()
     codec, _ = codecs.current
     store.ids.use(codec, config.compressor)
-    store.reopened(recovery.sequence)
+    store.reopened(recovery.scan.sequence, recovery.scan.epoch)
     return entries

@@ -1,10 +1,26 @@
-"""What is left of a block with a damaged header: the records in front of its objects."""
+"""What is left of a block with damaged header or records.
+
+Each record stands twice, in the table behind the header and in front of its object, and its
+checksum covers its own bytes and the object's. So one is as it was written if either copy and the
+object give its checksum, or if both copies say the same, whatever became of the object.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coldpress.block import RECORD_BYTES, BlockError, Record, read_object, read_record
+import attrs
+
+from coldpress.block import (
+    HEADER_BYTES,
+    RECORD_BYTES,
+    BlockError,
+    Record,
+    claims,
+    object_crc,
+    read_object,
+    read_record,
+)
 from coldpress.folio import MAX_BYTES, MAX_ORDER
 from coldpress.layout import SEAL_BYTES
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE
@@ -14,35 +30,48 @@ EPOCH_AT = 44
 """How far to the right a record's sequence is shifted to get its epoch."""
 
 
-def salvage(
-    block: memoryview, epochs: range, slots: int, sealing: Sealing
-) -> list[tuple[int, Record]]:
-    """The records that stand just before objects of which every byte is as it was written.
+@attrs.frozen
+class Salvaged:
+    """The records that were found, all of one use of the block.
 
-    Each with its place in the block; all of them from one use of it. `epochs` are those that a
-    record of this pipeline may have. O(bytes), slow: for blocks that are damaged.
+    Attributes: `records`, each with its place in the block; `stamp`, the low 24 bits of the block's
+    sequence; `complete`, whether it is sure that there were no others.
     """
-    found = list(_inline(block, epochs, slots, sealing))
-    if not found:
-        return []
-    _, newest = max(found, key=lambda one: one[1].sequence)
-    return [(at, record) for at, record in found if record.place == newest.place]
+
+    records: list[tuple[int, Record]]
+    stamp: int
+    complete: bool
+
+
+def salvage(block: memoryview, epochs: range, slots: int, sealing: Sealing) -> Salvaged:
+    """The records that are as they were written.
+
+    `epochs` are those that a record of this pipeline may have. O(bytes), slow: for blocks that are
+    damaged.
+    """
+    known = dict(_inline(block, epochs, slots, sealing))
+    tabled = _tabled(block, min(known, default=len(block)), epochs, slots, sealing)
+    stamped = {at: one for at, one, agrees in tabled if agrees} | known
+    if not stamped:
+        return Salvaged([], 0, False)
+    stamp = max(stamped.values(), key=lambda one: one.sequence).place
+    records = {at: one for at, one in stamped.items() if one.place == stamp}
+    for at, one, _ in tabled:
+        if at not in stamped:
+            records[at] = attrs.evolve(one, place=stamp)
+    found = sorted(records.items())
+    return Salvaged(found, stamp, _is_complete(block, found))
 
 
 def _inline(
     block: memoryview, epochs: range, slots: int, sealing: Sealing
 ) -> Iterator[tuple[int, Record]]:
+    """Records that stand in front of undamaged objects."""
     at = 0
     last = len(block) - RECORD_BYTES
     while at <= last:
         record = read_record(block, at)
-        if (
-            record.sequence >> EPOCH_AT in epochs
-            and KIND_OBJECT <= record.kind <= KIND_TOMBSTONE
-            and record.order <= MAX_ORDER
-            and record.length <= MAX_BYTES + SEAL_BYTES
-            and record.slot + (1 << record.order) <= slots
-        ):
+        if _is_possible(record, epochs, slots):
             try:
                 read_object(block[at:], record.slot, record.length, record.place, kind=record.kind)
                 sealing.opened(block[at:], at)
@@ -53,3 +82,50 @@ def _inline(
                 at += RECORD_BYTES + record.length
                 continue
         at += 1
+
+
+def _tabled(
+    block: memoryview, end: int, epochs: range, slots: int, sealing: Sealing
+) -> list[tuple[int, Record, bool]]:
+    """Records of a table that ends before `end`, of which the copy or the object is undamaged.
+
+    Each with its place; with True if the copy is, which gives it its stamp.
+    """
+    found = []
+    for at in range(HEADER_BYTES, end - RECORD_BYTES + 1, RECORD_BYTES):
+        record = read_record(block, at)
+        body = record.place + RECORD_BYTES
+        rest = block[body : body + record.length]
+        if not _is_possible(record, epochs, slots) or len(rest) < record.length:
+            continue
+        if record.place <= at:
+            continue
+        copy = read_record(block, record.place)
+        if attrs.evolve(copy, place=record.place) == record:
+            # Without an object that can be opened, this may be a forgery. Then it is as good as
+            # damage, for a load will tell; but not as a tombstone.
+            if sealing.cipher is None or record.kind != KIND_TOMBSTONE:
+                found.append((record.place, copy, True))
+        elif sealing.cipher is None and object_crc(record, rest) == record.crc:
+            found.append((record.place, record, False))
+    return found
+
+
+def _is_possible(record: Record, epochs: range, slots: int) -> bool:
+    return (
+        record.sequence >> EPOCH_AT in epochs
+        and KIND_OBJECT <= record.kind <= KIND_TOMBSTONE
+        and record.order <= MAX_ORDER
+        and record.length <= MAX_BYTES + SEAL_BYTES
+        and record.slot + (1 << record.order) <= slots
+    )
+
+
+def _is_complete(block: memoryview, found: list[tuple[int, Record]]) -> bool:
+    """Whether the block can have no other records than these."""
+    first, _ = found[0]
+    # The table ends before the first object: that may leave room for just these.
+    if (first - HEADER_BYTES) // RECORD_BYTES == len(found):
+        return True
+    # The header may be damaged, but hardly so that it tells of others, and of just these.
+    return claims(block)[1:] == (len(found), sum(record.room for _, record in found))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from coldpress.block import BlockError, head_bytes, read_header
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
+from coldpress.errors import DeviceError
 from coldpress.flat import reserve, table
+from coldpress.rereading import read_again
 from coldpress.roles.packer import KIND_TOMBSTONE, room_of
 
 SHARE = 16
@@ -38,11 +40,14 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
     buffer = memoryview(reserve(space.block))
     for offset in space.used:
         page = buffer[:page_size]
-        home.read_into(offset, page)
-        size = head_bytes(page)
-        if size > page_size:
-            page = buffer[: min(size + -size % page_size, space.block)]
-            home.read_into(offset, page)
+        try:
+            read_again(home, offset, page)
+            size = head_bytes(page)
+            if size > page_size:
+                page = buffer[: min(size + -size % page_size, space.block)]
+                read_again(home, offset, page)
+        except DeviceError:
+            return 0
         if not any(page):
             continue
         try:

@@ -1,0 +1,254 @@
+"""A look at all blocks of a persistent device: what is in each, and which records count.
+
+A first look at some headers tells how far it is durable, W. Then header and records of every block
+are read, in the order in which they lie there. Blocks past W come last: of these every byte is
+checked, for the write of one may have been cut short. What is not whole is as if it had never been
+written. Up to W a bad object is told of when it is loaded; of a block whose records are bad, the
+objects are searched for.
+
+Nothing is written here: opening a pipeline, `coldpress inspect` and `coldpress fsck` begin with
+this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Callable
+
+from coldpress.block import (
+    HEADER_BYTES,
+    RECORD_BYTES,
+    BlockError,
+    Head,
+    claims,
+    head_bytes,
+    read_head,
+    read_object,
+    read_record,
+)
+from coldpress.errors import DeviceError, named_block
+from coldpress.flat import reserve, table
+from coldpress.newest import Newest
+from coldpress.rereading import Readable, read_again, read_piecemeal
+from coldpress.roles.packer import KIND_WORD
+from coldpress.salvage import salvage
+from coldpress.sealing import Sealing
+from coldpress.space import BlockSpace
+from coldpress.superblock import Superblock
+
+_PROBES = 64  # headers looked at for W before the others
+_TOLD = 256  # blocks between two calls of the progress
+
+Progress = Callable[[int, int], None]
+"""Is called now and then with how many blocks were read, of how many."""
+
+
+class State(enum.IntEnum):
+    """What was found in a block."""
+
+    UNUSED = 0
+    """Its first page is zeros: it was never written, or is as if it had not been."""
+    GOOD = 1
+    """Header and records are as they were written."""
+    TORN = 2
+    """It is past W and not whole: its write was cut short, and it counts as never written."""
+    SALVAGED = 3
+    """Header or records are damaged, but all records were found in front of the objects."""
+    PARTIAL = 4
+    """Header or records are damaged, and some of the records may not have been found."""
+    FOREIGN = 5
+    """Nothing in it was written by this pipeline."""
+    UNKNOWN = 6
+    """It can not be read, and what records it has is not known."""
+
+
+class Scan:
+    """Reads all blocks of `image`, tells `space` of them, and shows `newest` their records.
+
+    Attributes: `states`, a `State` for each block by its number; `used`, how many blocks were used
+    before, from the first to the last of them; `durable`, W; `sequence`, of the newest block;
+    `epoch`, the latest that was found.
+
+    Notes: not thread-safe; it is run once.
+    """
+
+    def __init__(
+        self,
+        image: Readable,
+        superblock: Superblock,
+        space: BlockSpace,
+        newest: Newest,
+        sealing: Sealing,
+        progress: Progress | None = None,
+    ) -> None:
+        self.states = table("B", space.count)
+        self.used = 0
+        self.durable = self.sequence = superblock.durable
+        self.epoch = superblock.epoch
+        self._first_epoch = superblock.first_epoch
+        self._uuid = superblock.uuid
+        self._page_size = superblock.page_size
+        self._image = image
+        self._space = space
+        self._newest = newest
+        self._sealing = sealing
+        self._progress = progress or (lambda done, count: None)
+        self._block = memoryview(reserve(space.block))
+        self._zeros = bytes(self._page_size)
+        self._guess = False
+
+    def run(self, *, guess: bool = False) -> None:
+        """Raises `DeviceError`, and `ConfigError` for what no entry type takes.
+
+        A block that can not be read, and of which it is not known what records it has, is an error
+        unless `guess`: it may have the newest of any slot.
+        """
+        space = self._space
+        self._guess = guess
+        blocks = range(space.start, space.start + space.count * space.block, space.block)
+        for probe in range(_PROBES + 1):
+            with contextlib.suppress(DeviceError):  # its turn comes again
+                self._head(blocks[probe * (len(blocks) - 1) // _PROBES])
+        for number, offset in enumerate(blocks):
+            if number % _TOLD == 0:
+                self._progress(number, len(blocks))
+            state = self._scan(offset, last=False)
+            self.states[number] = state
+            if state != State.UNUSED:
+                self.used = number + 1
+        for offset in self.having(State.TORN):
+            self.states[space.number(offset)] = self._scan(offset, last=True)
+        self._progress(len(blocks), len(blocks))
+
+    def having(self, *states: State) -> list[int]:
+        """The offsets of the blocks in which one of these was found."""
+        space = self._space
+        numbers = (number for number, one in enumerate(self.states) if one in states)
+        return [space.start + number * space.block for number in numbers]
+
+    # -- a block ----------------------------------------------------------------------------
+
+    def _scan(self, offset: int, *, last: bool) -> State:
+        """Take what is in the block. One past W is torn until the `last` look, when W is known."""
+        try:
+            head = self._head(offset)
+            if head is not None:
+                return self._by_head(offset, head, last=last, read=False)
+            # As `_head` left it; a block whose first page is zeros was never written, or voided.
+            if self._block[: self._page_size] == self._zeros:
+                return State.UNUSED
+            return self._salvage(offset, self._read(offset, self._space.block))
+        except DeviceError as error:
+            return self._piecemeal(offset, error, last=last)
+
+    def _head(self, offset: int) -> Head | None:
+        """The block's header, read with its records; None if none of this pipeline is whole."""
+        page = self._read(offset, self._page_size)
+        size = head_bytes(page)
+        if size > len(page):
+            page = self._read(offset, min(size + -size % self._page_size, self._space.block))
+        return self._checked(page) if size else None
+
+    def _checked(self, page: memoryview) -> Head | None:
+        """The header and its records at the start of these pages, if they are ours and whole."""
+        try:
+            head = read_head(page, self._page_size)
+        except BlockError:
+            return None
+        if head.identity.uuid != self._uuid:
+            return None
+        try:
+            self._sealing.check(page, head)
+        except BlockError:
+            return None
+        self.durable = max(self.durable, head.identity.durable)
+        self.sequence = max(self.sequence, head.identity.sequence)
+        self.epoch = max(self.epoch, head.identity.epoch)
+        return head
+
+    def _by_head(self, offset: int, head: Head, *, last: bool, read: bool) -> State:
+        """Take the block by its records, which the buffer has; `read`: it has all of the block."""
+        past = head.identity.sequence > self.durable
+        if past:
+            if not last or not self._is_whole(offset, head, read):
+                return State.TORN
+            read = True
+        self._space.found(offset, head.identity.sequence, head.pages, head.payload)
+        others = self._newest.take(offset, head, self._block)
+        if not read and any(one.kind == KIND_WORD for one in others):
+            self._read(offset, head.pages * self._page_size)
+        for record in others:
+            self._newest.take_record(offset, record.place, record, self._block)
+        return State.GOOD
+
+    def _is_whole(self, offset: int, head: Head, read: bool) -> bool:
+        """Whether all that the header tells of is there."""
+        block = self._block if read else self._read(offset, head.pages * self._page_size)
+        for number in range(head.count):
+            record = read_record(block, HEADER_BYTES + number * RECORD_BYTES)
+            inside = block[record.place :]
+            try:
+                inline = read_object(
+                    inside, record.slot, record.length, head.identity.sequence, record.kind
+                )
+                self._sealing.opened(inside, record.place)
+            except BlockError:
+                return False
+            if (inline.sequence, inline.crc) != (record.sequence, record.crc):
+                return False
+        return True
+
+    def _piecemeal(self, offset: int, error: DeviceError, *, last: bool) -> State:
+        """The same for a block that can not be read in one: often it is but a sector of it."""
+        block = self._block
+        bad = read_piecemeal(self._image, offset, block, self._page_size)
+        if 0 not in bad:
+            if block[: self._page_size] == self._zeros:
+                return State.UNUSED
+            readable = block[: min(bad, default=len(block))]
+            head = self._checked(readable)
+            if head is not None:
+                return self._by_head(offset, head, last=last, read=True)
+        state = self._salvage(offset, block)
+        if state == State.SALVAGED or (state == State.FOREIGN and 0 not in bad):
+            return state
+        if self._guess:
+            return State.UNKNOWN
+        where = named_block(0, self._space.number(offset))
+        error = next(iter(bad.values()), error)
+        raise DeviceError(
+            f"{where}, device offset {offset}: it can not be read, and which slots it has is not "
+            f"known: {error}; `coldpress fsck --repair` gives it up"
+        ) from error
+
+    def _salvage(self, offset: int, block: memoryview) -> State:
+        """Take the records that can still be told from the block's bytes."""
+        space = self._space
+        if self._is_foreign(block):
+            return State.FOREIGN
+        epochs = range(self._first_epoch, self.epoch + 1)
+        found = salvage(block, epochs, self._newest.slots, self._sealing)
+        if not found.records:
+            return State.PARTIAL if claims(block)[0] == self._uuid else State.FOREIGN
+        payload = sum(record.room for _, record in found.records)
+        self._newest.salvaged.add(offset)
+        space.found(offset, found.stamp, space.block // self._page_size, payload)
+        for at, record in found.records:
+            self._newest.take_record(offset, at, record, block)
+        return State.SALVAGED if found.complete else State.PARTIAL
+
+    def _is_foreign(self, block: memoryview) -> bool:
+        """Whether another pipeline's header is whole, so that its objects are not ours."""
+        try:
+            return read_head(block, self._page_size).identity.uuid != self._uuid
+        except BlockError:
+            return False
+
+    # -- the device -------------------------------------------------------------------------
+
+    def _read(self, offset: int, size: int) -> memoryview:
+        """So much of the block, at the start of the one buffer."""
+        part = self._block[:size]
+        read_again(self._image, offset, part)
+        return part

@@ -79,10 +79,10 @@ class Recovery:
         if blocks:
             some = ", ".join(map(str, blocks[:8])) + (", ..." if len(blocks) > 8 else "")
             _log.warning(
-                "%d damaged blocks of the %s device (%s): what was not found in them is lost, and "
-                "its slots may hold an older version or nothing, unless it was a write that was cut "
-                "short; `coldpress fsck` tells more",
-                len(blocks),
+                "damaged blocks of the %s device, %d in all: %s. What was not found in them is "
+                "lost, and its slots may hold an older version or nothing, unless the write of the "
+                "block was cut short; `coldpress fsck` tells more",
                 self._home.device.name,
+                len(blocks),
                 some,
             )

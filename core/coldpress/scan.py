@@ -58,8 +58,10 @@ class State(enum.IntEnum):
     PARTIAL = 4
     """Header or records are damaged, and some of the records may not have been found."""
     FOREIGN = 5
-    """Nothing in it was written by this pipeline."""
-    UNKNOWN = 6
+    """It was written by another pipeline, which was here before."""
+    GARBAGE = 6
+    """What is in it nobody knows; this pipeline has used no block from here on."""
+    UNKNOWN = 7
     """It can not be read, and what records it has is not known."""
 
 
@@ -119,6 +121,10 @@ class Scan:
                 self.used = number + 1
         for offset in self.having(State.TORN):
             self.states[space.number(offset)] = self._scan(offset, last=True)
+        own = self.having(State.GOOD, State.SALVAGED, State.PARTIAL)
+        for offset in self.having(State.GARBAGE):
+            if own and offset < own[-1]:  # blocks are used one after the other, so this one was
+                self.states[space.number(offset)] = State.PARTIAL
         self._progress(len(blocks), len(blocks))
 
     def having(self, *states: State) -> list[int]:
@@ -211,7 +217,7 @@ class Scan:
             if head is not None:
                 return self._by_head(offset, head, last=last, read=True)
         state = self._salvage(offset, block)
-        if state == State.SALVAGED or (state == State.FOREIGN and 0 not in bad):
+        if not bad or state == State.SALVAGED or (state != State.PARTIAL and 0 not in bad):
             return state
         if self._guess:
             return State.UNKNOWN
@@ -230,7 +236,7 @@ class Scan:
         epochs = range(self._first_epoch, self.epoch + 1)
         found = salvage(block, epochs, self._newest.slots, self._sealing)
         if not found.records:
-            return State.PARTIAL if claims(block)[0] == self._uuid else State.FOREIGN
+            return State.PARTIAL if claims(block)[0] == self._uuid else State.GARBAGE
         payload = sum(record.room for _, record in found.records)
         self._newest.salvaged.add(offset)
         space.found(offset, found.stamp, space.block // self._page_size, payload)

@@ -1,0 +1,123 @@
+"""Images of persistent pipelines, to be damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+import coldpress
+from coldpress.block import MAGIC, Header, read_header
+from coldpress.config import load_config
+from coldpress.superblock import decode
+from coldpress.testing.pages import PAGE, page
+from coldpress.testing.shapes import described
+from coldpress_plugins.devices.file import FileDevice
+
+SLOTS = 64
+BLOCK = 16 << 10
+
+Model = dict[int, bytes]
+
+
+def shape(path: Path, **tables: Any) -> dict[str, Any]:
+    small = {
+        "slots": SLOTS,
+        "compressor": {"use": "lz4"},
+        "allocator": {"limit": "256KiB"},
+        "packer": {"block": "16KiB"},
+        "device": {"use": "file", "path": str(path), "size": "512KiB", "persistent": True},
+    }
+    return described(small, **tables)
+
+
+def opened(path: Path, **tables: Any) -> coldpress.Pipeline:
+    return coldpress.Pipeline(load_config(shape(path, **tables)), synchronous=True)
+
+
+def filled(path: Path, version: int = 1, **tables: Any) -> Model:
+    """Objects, a folio, a filled page and a word; slot 5 is emptied and slots from 40 on empty."""
+    model = {slot: page("text", slot, version) for slot in range(40)}
+    model |= {1: bytes(PAGE), 2: page("word", 2, version), 3: page("random", 3, version)}
+    with opened(path, **tables) as pipeline:
+        for slot in (*range(16), *range(24, 40)):
+            pipeline.store(slot, model[slot])
+        pipeline.store(16, b"".join(model[slot] for slot in range(16, 24)))
+        pipeline.sync()
+        pipeline.invalidate(5)
+    del model[5]
+    return model
+
+
+def blocks(path: Path) -> dict[int, Header]:
+    """The blocks whose headers are whole, by their offsets."""
+    image = memoryview(path.read_bytes())
+    area = decode(image).area
+    starts = range(2 * area, len(image) - BLOCK + 1, BLOCK)
+    return {
+        at: read_header(image[at : at + BLOCK], PAGE)
+        for at in starts
+        if bytes(image[at : at + 4]) == MAGIC
+    }
+
+
+def newest_with(path: Path, slot: int) -> tuple[int, int]:
+    """The offset of the block with the slot's newest record, and of the record's copy in it."""
+    found = [
+        (record.sequence, header.identity.sequence, at, at + record.place)
+        for at, header in blocks(path).items()
+        for record in header.records
+        if record.slot <= slot < record.slot + (1 << record.order)
+    ]
+    *_, block, inline = max(found)
+    return block, inline
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def flip(path: Path, at: int) -> None:
+    overwrite(path, at, bytes([path.read_bytes()[at] ^ 0xFF]))
+
+
+@attrs.define
+class Fault:
+    """Bytes that can not be read, the first `times` times."""
+
+    ranges: list[range]
+    times: int = 1 << 30
+
+    def check(self, offset: int, length: int) -> None:
+        touched = any(one.start < offset + length and offset < one.stop for one in self.ranges)
+        if touched and self.times:
+            self.times -= 1
+            raise coldpress.DeviceError(f"read of {length} bytes at offset {offset} failed: EIO")
+
+
+@contextmanager
+def unreadable(fault: Fault) -> Iterator[None]:
+    """While it lasts, files can not be read there."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (FileDevice,):
+            read = kind.read_into
+
+            def fails(self: Any, offset: int, buffer: memoryview, read: Any = read) -> None:
+                fault.check(offset, buffer.nbytes)
+                read(self, offset, buffer)
+
+            patch.setattr(kind, "read_into", fails)
+        yield
+
+
+def load(pipeline: coldpress.Pipeline, slot: int) -> bytes | None:
+    try:
+        return pipeline.load(slot)
+    except coldpress.SlotEmpty:
+        return None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import gc
+import hmac
 import importlib.util
 import json
 import os
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import attrs
 import pytest
 import zstandard
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from forgeries import read_records
 from keys import key_file
 
@@ -252,6 +256,44 @@ def test_a_key_gives_each_device_another_one() -> None:
             cipher.open(sealed, nonce, about)
 
 
+def test_the_device_is_as_the_format_says(shape: Describe, tmp_path: Path, key: str) -> None:
+    # By the documentation alone: HKDF of RFC 5869, AES-GCM, offsets.
+    device = keyed(key)
+    with coldpress.open(shape(device=device, compressor={"use": "none"})) as pipeline:
+        model = filled(pipeline)
+    image = (tmp_path / "cold.img").read_bytes()
+    uuid = image[40:56]
+    first = hmac.digest(uuid, Path(key).read_bytes(), "sha256")
+    aead = AESGCM(hmac.digest(first, b"coldpress device 1\x01", "sha256"))
+    (size,) = struct.unpack_from("<I", image, 20)
+    ids = aead.decrypt(
+        image[92:104], image[128 : 128 + size] + image[104:120], uuid + b"s" + image[:88]
+    )
+    assert b"none" in ids
+    (area,) = struct.unpack_from("<I", image, 80)
+    seen = set()
+    for start in range(2 * area, len(image) - BLOCK + 1, BLOCK):
+        block = image[start : start + BLOCK]
+        if block[:4] != b"CPBK":
+            continue
+        assert block[6] == 1
+        (count,) = struct.unpack_from("<I", block, 48)
+        records = block[96 : 96 + 24 * count]
+        assert not aead.decrypt(block[60:72], block[72:88], uuid + b"h" + block[:60] + records)
+        for word, slot, _, sequence in struct.iter_unpack("<QIIQ", records):
+            at, length = word & 0xFFFFFF, word >> 24 & 0xFFFFFF
+            (copy,) = struct.unpack_from("<Q", block, at)
+            about = b"o" + struct.pack("<IQIQ", at, copy, slot, sequence)
+            sealed, nonce = block[at + 24 : at + 12 + length], block[at + 12 + length :][:12]
+            data = aead.decrypt(nonce, sealed, uuid + about)
+            if word >> 56 & 15 == 1:
+                assert same(data, model[slot])
+            else:
+                assert len(data) == 8
+            seen.add(slot)
+    assert seen == set(model)
+
+
 # -- what can be read -------------------------------------------------------------------------
 
 PIECE = 16
@@ -420,7 +462,17 @@ def test_the_key_is_told_to_nobody(
 # -- nonces -----------------------------------------------------------------------------------
 
 
-def test_no_nonce_comes_twice_on_any_number_of_threads() -> None:
+def switching(call: Callable[[], int]) -> Callable[[], int]:
+    """The call, in the middle of which other threads come in."""
+
+    def called() -> int:
+        time.sleep(0)
+        return call()
+
+    return called
+
+
+def test_no_nonce_comes_twice_on_any_number_of_threads(monkeypatch: Patch) -> None:
     nonces = Nonces(uses=50)
     taken: list[list[bytes]] = [[] for _ in range(4)]
 
@@ -428,6 +480,7 @@ def test_no_nonce_comes_twice_on_any_number_of_threads() -> None:
         mine += [nonces.take() for _ in range(2000)]
 
     threads = [threading.Thread(target=take, args=(mine,)) for mine in taken]
+    monkeypatch.setattr("coldpress.cipher.os.getpid", switching(os.getpid))
     for one in threads:
         one.start()
     for one in threads:

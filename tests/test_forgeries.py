@@ -16,10 +16,16 @@ from forgeries import Found, of_slot
 from keys import key_file
 
 from coldpress import CompressorError, CorruptBlock, Pipeline, SlotEmpty
-from coldpress.block import MAGIC, read_head
+from coldpress.block import MAGIC, RECORD_BYTES, BlockError, read_head, read_object
+from coldpress.cipher import Cipher
 from coldpress.config import load_config
+from coldpress.layout import SEAL_BYTES
+from coldpress.recordblock import RecordBlock
 from coldpress.recovery import Recovery
+from coldpress.roles import BlockIdentity, Victim
 from coldpress.roles.packer import KIND_WORD
+from coldpress.sealing import Sealing
+from coldpress.table import PAYLOAD_AT, TAG_MASK
 from coldpress.testing.crash import CrashDevice, Medium
 from coldpress.testing.pages import PAGE, page, same
 
@@ -48,14 +54,14 @@ class Attacked:
     def image(self) -> memoryview:
         return memoryview(self.medium._now)
 
-    def opened(self) -> Pipeline:
+    def opened(self, **writeback: Any) -> Pipeline:
         config = load_config(
             {
                 "slots": SLOTS,
                 "compressor": {"use": "lz4"},
                 "packer": {"block": "16KiB"},
                 "device": {"use": "memory", "size": SIZE},
-                "writeback": {"promote": "never"},
+                "writeback": {"promote": "never", **writeback},
             }
         )
         device = CrashDevice.over(self.medium, encrypt=self.encrypt)
@@ -119,6 +125,10 @@ def changed(image: memoryview, old: memoryview) -> None:
     new.become(new.record, new.body[:100] + b"forged" + new.body[106:])
 
 
+def changed_unnoticed(image: memoryview, old: memoryview) -> None:
+    forgeries.unnoticed(newest(image, 0))
+
+
 ON_OBJECTS = {
     exchange: None,  # what comes of it without encryption: another page
     replay: 1,
@@ -126,6 +136,7 @@ ON_OBJECTS = {
     other_codec: CompressorError,
     larger: CompressorError,
     changed: None,
+    changed_unnoticed: None,
 }
 
 
@@ -155,19 +166,67 @@ def test_an_opening_takes_no_forged_record(
 ) -> None:
     forge(attacked.image, attacked.old)
     with attacked.opened() as pipeline:
-        # As if the record had been lost; the others in its block count.
-        assert found(pipeline, 0) == (SlotEmpty if encrypted else plain)
+        # As if the record had been lost, or it alone is right; the others in its block count.
+        lost = CorruptBlock if forge is changed_unnoticed else SlotEmpty
+        assert found(pipeline, 0) == (lost if encrypted else plain)
         hit = {0, 3} if forge is exchange else {0}
         assert all(found(pipeline, slot) == 2 for slot in set(range(SLOTS)) - hit)
+
+
+@BOTH
+def test_a_record_can_not_be_another_slot_s(attacked: Attacked, encrypted: bool) -> None:
+    new = newest(attacked.image, 3)  # which was stored after slot 0
+    new.become(attrs.evolve(new.record, slot=0), new.body)
+    with attacked.opened() as pipeline:
+        assert found(pipeline, 0) == (2 if encrypted else None)
+        assert found(pipeline, 3) == SlotEmpty
+
+
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
+def test_an_object_can_not_be_at_another_place_of_its_block(encrypted: bool) -> None:
+    # Two of one slot, as when it is stored again before the block is written.
+    sealing = Sealing(Cipher.ephemeral(bytes(16)) if encrypted else None)
+    seal = SEAL_BYTES if encrypted else 0
+    block = RecordBlock(memoryview(bytearray(BLOCK)), PAGE)
+    for data in (b"older", b"newer"):
+        victim = Victim(7, 0, 1, 0, len(data) + seal, 9)
+        block.add(victim, Given(data))
+    packed = block.seal(BlockIdentity(bytes(16), 1, 1), Given(b""))
+    sealing.seal(packed)
+    one, other = (placed.at for placed in packed.members)
+    size = RECORD_BYTES + 5 + seal
+
+    def opened(at: int) -> bytes:
+        read_object(packed.data[at:], 7, 5 + seal, 1)
+        return bytes(sealing.opened(packed.data[at:], at))
+
+    assert [opened(one), opened(other)] == [b"older", b"newer"]
+    packed.data[other : other + size] = bytes(packed.data[one : one + size])
+    if encrypted:
+        with pytest.raises(BlockError, match="authentication failed"):
+            opened(other)
+    else:
+        assert opened(other) == b"older"
+
+
+class Given:
+    """One object's bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def copy_into(self, victim: Victim, out: memoryview, at: int) -> None:
+        out[at : at + len(self.data)] = self.data
+
+    def decode(self, codec: int, data: bytes, size: int) -> bytes:
+        raise AssertionError("nothing is decompressed to be written")
 
 
 @BOTH
 def test_a_word_is_not_believed_either(attacked: Attacked, encrypted: bool) -> None:
     new = newest(attacked.image, 2)
     assert new.record.kind == KIND_WORD
-    # The body alone, so that the header's tag stays right: it covers records, and their checksums.
-    start = new.record.place + 24
-    new.block[start] ^= 1
+    new.block[new.record.place + RECORD_BYTES] ^= 1
     with attacked.opened() as pipeline:
         assert found(pipeline, 2) == CorruptBlock
     new = newest(attacked.image, 2)
@@ -234,6 +293,35 @@ def test_blocks_in_each_other_s_place(attacked: Attacked, encrypted: bool) -> No
     swap()
     with attacked.opened() as pipeline:  # each describes itself, wherever it is
         assert all(found(pipeline, slot) == 2 for slot in range(SLOTS))
+
+
+@BOTH
+def test_what_is_forged_is_not_moved_as_genuine(attacked: Attacked, encrypted: bool) -> None:
+    with attacked.opened() as pipeline:
+        changed_unnoticed(attacked.image, attacked.old)
+        place = pipeline._entries.table.get(0) >> PAYLOAD_AT
+        block = pipeline._store.space.at(0).space.start_of(
+            pipeline._entries.device_type.locate(place)[0]
+        )
+        with pipeline._gate.lock:
+            moves = pipeline._cleaner._mover.read(block, unlocked=False)
+            assert any(move.victim.slot == 0 for move in moves) is not encrypted
+            assert len(moves) > 2
+            assert pipeline._cleaner._write(moves, unlocked=False) >= 0
+        others = {move.victim.slot for move in moves} - {0}
+        assert all(found(pipeline, slot) == 2 for slot in others)
+        assert found(pipeline, 0) == (CorruptBlock if encrypted else None)
+
+
+@BOTH
+def test_what_is_forged_is_not_brought_along(attacked: Attacked, encrypted: bool) -> None:
+    with attacked.opened(promote="first", readahead=True) as pipeline:
+        changed_unnoticed(attacked.image, attacked.old)
+        assert found(pipeline, 3) == 2
+        assert pipeline.stats().promoted_pages > 2
+        in_ram = pipeline._entries.table.get(0) & TAG_MASK != pipeline._entries.device_tag
+        assert in_ram is not encrypted
+        assert found(pipeline, 0) == (CorruptBlock if encrypted else None)
 
 
 @pytest.mark.parametrize("encrypted", [True])

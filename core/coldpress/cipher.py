@@ -36,14 +36,19 @@ class Nonces:
         self._lock = threading.Lock()
         self._renew()
 
-    def take(self) -> bytes:
-        """The next nonce, of 12 bytes."""
+    def take(self, count: int) -> list[bytes]:
+        """The next so many nonces, each of 12 bytes."""
         with self._lock:
-            if self._used == self._uses or self._process != os.getpid():
+            taken = []
+            if self._process != os.getpid():
                 self._renew()
-            number = self._used
-            self._used += 1
-            return self._prefix + number.to_bytes(NONCE_BYTES - _PREFIX_BYTES, "little")
+            for _ in range(count):
+                if self._used == self._uses:
+                    self._renew()
+                number = self._used.to_bytes(NONCE_BYTES - _PREFIX_BYTES, "little")
+                taken.append(self._prefix + number)
+                self._used += 1
+            return taken
 
     def _renew(self) -> None:
         self._prefix = os.urandom(_PREFIX_BYTES)
@@ -78,10 +83,13 @@ class Cipher:
         """
         return cls(HKDF(SHA256(), KEY_BYTES, salt=uuid, info=_INFO).derive(key), uuid)
 
-    def seal(self, plain: Buffer, about: bytes) -> tuple[bytes, bytes]:
-        """The encrypted bytes, 16 of tag behind them, and the nonce that `open` needs."""
-        nonce = self._nonces.take()
-        return self._aead.encrypt(nonce, plain, self._uuid + about), nonce
+    def nonces(self, count: int) -> list[bytes]:
+        """So many nonces, each for one call of `seal`."""
+        return self._nonces.take(count)
+
+    def seal(self, plain: Buffer, nonce: bytes, about: bytes) -> bytes:
+        """The encrypted bytes, and 16 of tag behind them."""
+        return self._aead.encrypt(nonce, plain, self._uuid + about)
 
     def open(self, sealed: Buffer, nonce: Buffer, about: bytes) -> bytes:
         """What was sealed. Raises `ValueError` if it was not, with this key and as this."""

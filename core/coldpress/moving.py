@@ -27,7 +27,7 @@ class Move:
     victim: Victim
     place: int
     stamp: int
-    data: memoryview
+    data: bytes | memoryview
 
 
 @attrs.frozen
@@ -128,7 +128,7 @@ class Mover:
             return None
         sequence = one.sequence or self._store.next_sequence()
         victim = Victim(one.first_slot, 0, one.codec, one.order, one.length, sequence)
-        return Move(victim, place, one.stamp, memoryview(one.data))
+        return Move(victim, place, one.stamp, one.data)
 
     def write(self, moves: Sequence[Move], *, cleaning: bool, unlocked: bool) -> Moved | None:
         """Write one block of these, of as many as it has room for, from the first on.

@@ -38,7 +38,8 @@ from coldpress.roles.packer import PackedBlock
 if TYPE_CHECKING:
     from coldpress.cipher import Cipher
 
-_OBJECT = struct.Struct("<cIQIQ")
+_OBJECT = struct.Struct("<cIQIQ")  # _KIND, offset, the inline record without its checksum
+_KIND = b"o"
 _HEAD = b"h"
 
 
@@ -57,19 +58,20 @@ class Sealing:
         """Encrypt a packed block in place; behind each object is room for its seal."""
         if self.cipher is None:
             return
-        block, count = packed.data, len(packed.members)
-        for table in range(HEADER_BYTES, table_bytes(count), RECORD_BYTES):
+        block, count, seal = packed.data, len(packed.members), self.cipher.seal
+        *nonces, last = self.cipher.nonces(count + 1)
+        tables = range(HEADER_BYTES, table_bytes(count), RECORD_BYTES)
+        for table, nonce in zip(tables, nonces, strict=True):
             word, slot, _, sequence = RECORD.unpack_from(block, table)
             at, shape = word & PLACE_MASK, word & ~PLACE_MASK
             body = at + RECORD_BYTES
             end = body + (shape >> 24 & PLACE_MASK)
-            sealed, nonce = self.cipher.seal(block[body : end - SEAL_BYTES], _about(block[at:], at))
-            block[body:end] = sealed + nonce
             (inline, *_) = RECORD.unpack_from(block, at)
+            about = _OBJECT.pack(_KIND, at, inline, slot, sequence)
+            block[body:end] = seal(block[body : end - SEAL_BYTES], nonce, about) + nonce
             write_object(block, table, at, slot, shape, sequence, inline)
         mark_encrypted(block)
-        tag, nonce = self.cipher.seal(b"", _about_head(block, count))
-        write_auth(block, count, nonce, tag)
+        write_auth(block, count, last, seal(b"", last, _about_head(block, count)))
 
     def check(self, data: memoryview, head: Head | Header) -> None:
         """Header and records of this block, which `head` is of, are as they were sealed.
@@ -83,19 +85,19 @@ class Sealing:
             nonce, tag = read_auth(data)
             _open(self.cipher, tag, nonce, _about_head(data, count), "header and records are")
 
-    def opened(self, data: memoryview, at: int) -> memoryview:
+    def opened(self, data: memoryview, at: int) -> bytes | memoryview:
         """The bytes of an object. `data` begins with its inline record, which was checked.
 
         `at` is its offset in its block. Raises `BlockError` if they are not what was sealed here.
         """
-        word, *_ = RECORD.unpack_from(data)
+        word, slot, _, sequence = RECORD.unpack_from(data)
         end = RECORD_BYTES + (word >> 24 & PLACE_MASK)
         if self.cipher is None:
             return data[RECORD_BYTES:end]
         nonce = max(end - NONCE_BYTES, RECORD_BYTES)
         sealed = data[RECORD_BYTES:nonce]
-        about = _about(data, at)
-        return memoryview(_open(self.cipher, sealed, data[nonce:end], about, "the object is"))
+        about = _OBJECT.pack(_KIND, at, word, slot, sequence)
+        return _open(self.cipher, sealed, data[nonce:end], about, "the object is")
 
 
 def _open(cipher: Cipher, sealed: Buffer, nonce: Buffer, about: bytes, what: str) -> bytes:
@@ -103,12 +105,6 @@ def _open(cipher: Cipher, sealed: Buffer, nonce: Buffer, about: bytes, what: str
         return cipher.open(sealed, nonce, about)
     except ValueError as error:
         raise BlockError(f"{error}: {what} not what was written here with this key") from None
-
-
-def _about(inline: memoryview, at: int) -> bytes:
-    """What an object's tag covers besides: `inline` is the record in front of it."""
-    word, slot, _, sequence = RECORD.unpack_from(inline)
-    return _OBJECT.pack(b"o", at, word, slot, sequence)
 
 
 def _about_head(data: memoryview, count: int) -> bytes:

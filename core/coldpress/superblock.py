@@ -120,7 +120,8 @@ class Superblock:
         )
         nonce, tag = bytes(NONCE_BYTES), bytes(TAG_BYTES)
         if cipher is not None:
-            sealed, nonce = cipher.seal(ids, _ABOUT + head)
+            (nonce,) = cipher.nonces(1)
+            sealed = cipher.seal(ids, nonce, _ABOUT + head)
             ids, tag = sealed[: len(ids)], sealed[len(ids) :]
         head += _REST.pack(crc32(ids), nonce, tag, 0)
         return head + _CRC.pack(crc32(head)) + ids

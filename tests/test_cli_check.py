@@ -68,7 +68,7 @@ def test_a_good_file_is_shown_one_line_a_part(capsys: Out) -> None:
         "allocator\tzsmalloc\tlimit=64MiB",
         "policy\tlru\t",
         "packer\tbounce\tblock=64KiB",
-        "device\tfile\tsize=1GiB, persistent=false, format=false, path=none",
+        'device\tfile\tsize=1GiB, persistent=false, format=false, encrypt="", path=none',
         "writeback\t\thigh=95%, accept=90%, promote=second, readahead=false",
         "cache\t\tpages=0",
     ]

@@ -28,7 +28,7 @@ def test_nothing_is_wrong_or_lost(packer: str) -> None:
         tables = {"packer": {"use": packer, "block": block}, "device": {"size": "64MiB"}}
     with Pipeline(load_config(shape(slots, **tables))) as pipeline:
         slow_writes(pipeline, 0.001)
-        seconds = SECONDS if packer == "bounce" else SECONDS / 4
+        seconds = SECONDS if packer == "bounce" else SECONDS / 8
         cleans = packer == "bounce"
 
         def enough() -> bool:
@@ -60,7 +60,7 @@ def test_with_sync_and_compaction_all_the_while() -> None:
 
         meddler = threading.Thread(target=meddle)
         meddler.start()
-        report = stress(pipeline, slots, SECONDS / 2)
+        report = stress(pipeline, slots, SECONDS / 6)
         stop.set()
         meddler.join()
     assert not report.wrong

@@ -250,6 +250,29 @@ def test_many_storing_threads_do_not_empty_the_pool() -> None:
         assert lowest > 0.6 * pipeline._budget.limit
 
 
+def test_a_store_that_is_slow_to_wake_up_does_not_empty_the_pool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # On a busy machine a thread that was told of its room gets to run long after.
+    class Late(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            told = super().wait(timeout)
+            self.release()
+            time.sleep(0.02)
+            self.acquire()
+            return told
+
+    table = shape(PACKERS["bounce"], allocator={"limit": "256KiB"}, writeback={"high": "99%"})
+    with Pipeline(load_config(table)) as pipeline:
+        held = []
+        monkeypatch.setattr("coldpress.backpressure.threading.Condition", Late)
+        for slot in range(400):
+            pipeline.store(slot, page("noise", slot, 1))
+            held.append(pipeline.stats().pool_bytes)
+        assert pipeline.stats().written_back_pages > 200
+        assert min(held[100:]) > pipeline._budget.limit // 2
+
+
 def test_stores_wait_in_their_order() -> None:
     with Pipeline(load_config(shape(PACKERS["bounce"]))) as pipeline:
         slow_writes(pipeline, 0.2)

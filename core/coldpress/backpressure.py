@@ -218,6 +218,9 @@ class Background:
             self._quiet.notify_all()
         if writeback.progress != before:
             self._idle_turns = 0
+            # Whoever waits tries first: on a busy machine the whole pool would be written out
+            # before that thread has its turn.
+            self._refused = False
             self._wake_next()
             return True
         if not self._busy:  # else what is in flight may still give something back

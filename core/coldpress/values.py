@@ -77,7 +77,7 @@ def written_text(value: Any, kind: Any) -> str:
         return ",".join(plain)
     if plain is None or isinstance(plain, bool):
         return str(plain).lower()
-    return str(plain)
+    return '""' if plain == "" else str(plain)
 
 
 def default(field: attrs.Attribute[Any]) -> Any:

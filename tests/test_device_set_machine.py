@@ -15,7 +15,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 from coldpress import ConfigError, DeviceFull, PoolFull
 from coldpress.testing.machine import PipelineMachine
 
-EXAMPLES = int(os.environ.get("COLDPRESS_EXAMPLES", "60"))
+EXAMPLES = max(60, int(os.environ.get("COLDPRESS_EXAMPLES", "60")) // 2)
 sizes = st.sampled_from(["136KiB", "256KiB", "1MiB"])
 kinds = st.sampled_from(["memory", "file", "nvme"])
 

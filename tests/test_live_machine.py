@@ -16,7 +16,7 @@ import coldpress
 from coldpress import Pipeline
 from coldpress.testing.machine import SLOTS, PipelineMachine
 
-EXAMPLES = max(20, int(os.environ.get("COLDPRESS_EXAMPLES", "60")) // 3)
+EXAMPLES = max(20, int(os.environ.get("COLDPRESS_EXAMPLES", "60")) // 5)
 
 TABLES: dict[str, list[dict[str, Any]]] = {
     "compressor": [{"use": "lz4"}, {"use": "zstd"}, {"use": "brotli", "quality": 1}],

@@ -13,6 +13,7 @@ import pytest
 import coldpress
 from coldpress.block import MAGIC, Header, read_header
 from coldpress.config import load_config
+from coldpress.image import Image
 from coldpress.superblock import decode
 from coldpress.testing.pages import PAGE, page
 from coldpress.testing.shapes import described
@@ -44,9 +45,9 @@ def filled(path: Path, version: int = 1, **tables: Any) -> Model:
     model = {slot: page("text", slot, version) for slot in range(40)}
     model |= {1: bytes(PAGE), 2: page("word", 2, version), 3: page("random", 3, version)}
     with opened(path, **tables) as pipeline:
-        for slot in (*range(16), *range(24, 40)):
+        for slot in (*range(16), *range(18, 40)):
             pipeline.store(slot, model[slot])
-        pipeline.store(16, b"".join(model[slot] for slot in range(16, 24)))
+        pipeline.store(16, model[16] + model[17])
         pipeline.sync()
         pipeline.invalidate(5)
     del model[5]
@@ -89,23 +90,27 @@ def flip(path: Path, at: int) -> None:
 
 @attrs.define
 class Fault:
-    """Bytes that can not be read, the first `times` times."""
+    """Bytes that can not be read before they were written again."""
 
     ranges: list[range]
-    times: int = 1 << 30
 
     def check(self, offset: int, length: int) -> None:
-        touched = any(one.start < offset + length and offset < one.stop for one in self.ranges)
-        if touched and self.times:
-            self.times -= 1
+        if any(one.start < offset + length and offset < one.stop for one in self.ranges):
             raise coldpress.DeviceError(f"read of {length} bytes at offset {offset} failed: EIO")
+
+    def written(self, offset: int, length: int) -> None:
+        left = []
+        for one in self.ranges:
+            left += [range(one.start, min(one.stop, offset))]
+            left += [range(max(one.start, offset + length), one.stop)]
+        self.ranges = [one for one in left if one]
 
 
 @contextmanager
 def unreadable(fault: Fault) -> Iterator[None]:
-    """While it lasts, files can not be read there."""
+    """While it lasts, no file can be read there."""
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (FileDevice,):
+        for kind in (FileDevice, Image):
             read = kind.read_into
 
             def fails(self: Any, offset: int, buffer: memoryview, read: Any = read) -> None:
@@ -113,6 +118,13 @@ def unreadable(fault: Fault) -> Iterator[None]:
                 read(self, offset, buffer)
 
             patch.setattr(kind, "read_into", fails)
+        write = FileDevice.write
+
+        def writes(self: FileDevice, offset: int, data: coldpress.Buffer) -> None:
+            write(self, offset, data)
+            fault.written(offset, memoryview(data).nbytes)
+
+        patch.setattr(FileDevice, "write", writes)
         yield
 
 

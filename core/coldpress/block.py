@@ -167,6 +167,12 @@ def read_auth(data: memoryview) -> tuple[bytes, bytes]:
     return nonce, tag
 
 
+def spoilt_header(buffer: memoryview, uuid: bytes) -> None:
+    """Write what is left of a header that is lost: whose it was, and a checksum that is wrong."""
+    write_header(buffer, BlockIdentity(uuid, 0, 0), 1, 0, 0)
+    buffer[HEADER_BYTES - 1] ^= 0xFF
+
+
 def head_bytes(data: memoryview) -> int:
     """How many bytes header and records have if a block starts here; 0 if none does."""
     if bytes(data[: len(MAGIC)]) != MAGIC:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import struct
 import threading
 from collections.abc import Iterator
 
 import attrs
 
 from coldpress.block import BlockError, Record, read_header
-from coldpress.checksum import crc32
 from coldpress.devicespace import DeviceSpace
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
 from coldpress.folio import folio_limit
 from coldpress.keyfile import EPHEMERAL
-from coldpress.layout import SUPERBLOCK_MAGIC, reserve_blocks, seal_bytes
+from coldpress.layout import reserve_blocks, seal_bytes
+from coldpress.mark import Mark
 from coldpress.opendevice import OpenDevice
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
@@ -31,9 +30,6 @@ from coldpress.roles.packer import (
 )
 from coldpress.sealing import Sealing
 
-_SUPERBLOCK = struct.Struct("<8sIII16sQ")
-_CRC = struct.Struct("<I")
-_VERSION = 1
 _COUNTER_BITS = 44  # of a record's sequence; the epoch is above them
 
 TRIES = 3
@@ -310,17 +306,8 @@ class BlockStore:
         """Make an open device this pipeline's own."""
         # The device's owner is told by these bytes: `file` and `nvme` refuse to overwrite others'.
         page = memoryview(reserve(self._page_size))
-        _SUPERBLOCK.pack_into(
-            page,
-            0,
-            SUPERBLOCK_MAGIC,
-            _VERSION,
-            self._page_size,
-            self.space.block,
-            self._uuid,
-            self._epoch,
-        )
-        _CRC.pack_into(page, _SUPERBLOCK.size, crc32(page[: _SUPERBLOCK.size]))
+        mark = Mark(self._page_size, self.space.block, self._uuid, self._epoch)
+        mark.write(page)
         device.write(0, page)
 
 

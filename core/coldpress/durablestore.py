@@ -39,7 +39,8 @@ _EPOCHS = 1 << 20  # a record's sequence has 20 bits for the epoch
 class DurableStore(BlockStore):
     """A `BlockStore` on one persistent device.
 
-    Attributes: `superblock`, the one that was written last; `ids`, what the ids in records mean.
+    Attributes: `superblock`, the one that was written last; `ids`, what the ids in records mean;
+    `opened`, the generation of the superblock that the device was opened with.
 
     Notes: `read` and `put` are called without a lock; all else under the pipeline's lock, which
     `flush` and `settle` let go if they are told so.
@@ -59,6 +60,7 @@ class DurableStore(BlockStore):
     ) -> None:
         self._slots = slots
         self._reopened = False
+        self.opened = 0
         self._durable = 0  # every block up to this sequence is
         self._flying: set[int] = set()  # sequences of blocks that are being written, or are spoilt
         super().__init__(device, packer, page_size, lock)
@@ -75,6 +77,7 @@ class DurableStore(BlockStore):
         wrong = self._why_not(device, newest, found)
         if newest is not None and not wrong:
             self.superblock = newest
+            self.opened = newest.generation
             self._use_key(ciphers)
             return
         if wrong and not device.format:

@@ -26,7 +26,8 @@ SEAL_BYTES = TAG_BYTES + NONCE_BYTES
 LOG_BLOCKS = 2
 """Blocks that a persistent device keeps besides, for the records of words and of empty slots."""
 
-_LARGEST_AREA = 1 << 20
+LARGEST_AREA = 1 << 20
+"""Bytes of a superblock at most."""
 
 
 def seal_bytes(encrypt: str) -> int:
@@ -39,7 +40,7 @@ def superblock_area(page_size: int, size: int, persistent: bool) -> int:
 
     That of a `persistent` device has room for what its codecs need, such as a dictionary.
     """
-    wanted = min(size // 64, _LARGEST_AREA) if persistent else 0
+    wanted = min(size // 64, LARGEST_AREA) if persistent else 0
     return max(page_size, wanted - wanted % page_size)
 
 

@@ -25,6 +25,7 @@ from coldpress.sealing import Sealing
 from coldpress.space import BlockSpace
 from coldpress.table import FOLIO, PAYLOAD_AT, TAG_MASK
 
+_PAYLOAD_BITS = 64 - PAYLOAD_AT
 _BATCH = OS_PAGE // 8  # slots at a time: a page of the tables
 
 Found = Callable[[int, int, int], None]
@@ -181,4 +182,6 @@ class Newest:
             # Taken for an object, it is one that is damaged: so the slot's load will tell.
             return place << PAYLOAD_AT | self._tag
         payload = int.from_bytes(body[:WORD_BYTES], "little")
+        if payload >> _PAYLOAD_BITS:  # no word has room for it
+            return place << PAYLOAD_AT | self._tag
         return payload << PAYLOAD_AT | tag

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Protocol
 
+from coldpress.block import head_bytes
 from coldpress.errors import DeviceError
 
 _RETRIES = 2  # before what can not be read counts as lost
@@ -24,6 +25,20 @@ def read_again(image: Readable, offset: int, buffer: memoryview) -> None:
             image.read_into(offset, buffer)
             return
     image.read_into(offset, buffer)
+
+
+def read_head_pages(image: Readable, offset: int, block: memoryview, size: int) -> memoryview:
+    """The pages, of `size` bytes, of the block at this offset that have its header and records.
+
+    At the start of `block`, which is as large as a block; of one that has no header the first page.
+    """
+    pages = block[:size]
+    read_again(image, offset, pages)
+    more = head_bytes(pages)
+    if more > size:
+        pages = block[: min(more + -more % size, len(block))]
+        read_again(image, offset, pages)
+    return pages
 
 
 def read_piecemeal(

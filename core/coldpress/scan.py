@@ -22,7 +22,6 @@ from coldpress.block import (
     BlockError,
     Head,
     claims,
-    head_bytes,
     read_head,
     read_object,
     read_record,
@@ -30,7 +29,7 @@ from coldpress.block import (
 from coldpress.errors import DeviceError, named_block
 from coldpress.flat import reserve, table
 from coldpress.newest import Newest
-from coldpress.rereading import Readable, read_again, read_piecemeal
+from coldpress.rereading import Readable, read_again, read_head_pages, read_piecemeal
 from coldpress.roles.packer import KIND_WORD
 from coldpress.salvage import salvage
 from coldpress.sealing import Sealing
@@ -150,11 +149,8 @@ class Scan:
 
     def _head(self, offset: int) -> Head | None:
         """The block's header, read with its records; None if none of this pipeline is whole."""
-        page = self._read(offset, self._page_size)
-        size = head_bytes(page)
-        if size > len(page):
-            page = self._read(offset, min(size + -size % self._page_size, self._space.block))
-        return self._checked(page) if size else None
+        pages = read_head_pages(self._image, offset, self._block, self._page_size)
+        return self._checked(pages)
 
     def _checked(self, page: memoryview) -> Head | None:
         """The header and its records at the start of these pages, if they are ours and whole."""

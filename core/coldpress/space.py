@@ -141,6 +141,10 @@ class BlockSpace:
         """The live object bytes of the block at this offset."""
         return self._live[self.number(offset)]
 
+    def payload(self, offset: int) -> int:
+        """The object bytes that were written to the block at this offset, live or not."""
+        return self._payload[self.number(offset)]
+
     def number(self, offset: int) -> int:
         """The number, on its device, of the block at this offset."""
         return (offset - self.start) // self.block

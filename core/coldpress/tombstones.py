@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from coldpress.block import BlockError, head_bytes, read_header
+from coldpress.block import BlockError, read_header
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.errors import DeviceError
 from coldpress.flat import reserve, table
-from coldpress.rereading import read_again
+from coldpress.rereading import read_head_pages
 from coldpress.roles.packer import KIND_TOMBSTONE, room_of
 
 SHARE = 16
@@ -39,13 +39,8 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
     seen = table("B", slots)
     buffer = memoryview(reserve(space.block))
     for offset in space.used:
-        page = buffer[:page_size]
         try:
-            read_again(home, offset, page)
-            size = head_bytes(page)
-            if size > page_size:
-                page = buffer[: min(size + -size % page_size, space.block)]
-                read_again(home, offset, page)
+            page = read_head_pages(home, offset, buffer, page_size)
         except DeviceError:
             return 0
         if not any(page):

@@ -8,7 +8,19 @@ import sys
 from collections.abc import Sequence
 
 from coldpress import __version__
-from coldpress.cli import check, compare, loading, matrix, new_plugin, plugins, run, schema, test
+from coldpress.cli import (
+    check,
+    compare,
+    fsck,
+    inspect,
+    loading,
+    matrix,
+    new_plugin,
+    plugins,
+    run,
+    schema,
+    test,
+)
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
@@ -19,6 +31,8 @@ _COMMANDS = {
     "check": check,
     "plugins": plugins,
     "schema": schema,
+    "inspect": inspect,
+    "fsck": fsck,
     "test": test,
     "matrix": matrix,
     "new-plugin": new_plugin,
@@ -30,6 +44,8 @@ examples:
   coldpress compare a.toml b.toml        the same pages and accesses through each, side by side
   coldpress check pipeline.toml          is this pipeline file right, and what does it compose
   coldpress plugins                      the parts that a pipeline can be composed from
+  coldpress inspect cold.img             what a persistent image has
+  coldpress fsck cold.img                is it as it was written
   coldpress test zstd                    does this part keep its role's promises
   coldpress matrix                       do all the parts work with each other
   coldpress new-plugin compressor mine   a package of your own to begin with

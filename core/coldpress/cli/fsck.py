@@ -1,0 +1,144 @@
+"""`coldpress fsck`: whether an image is as it was written, and its repair."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from coldpress.cli import images, workload
+from coldpress.cli.output import print_table
+from coldpress.fsck import CHECKED, Finding, of_blocks, of_superblocks
+from coldpress.harness.progress import Progress
+from coldpress.image import Image, read_persistent
+from coldpress.repair import Repaired, repair
+from coldpress.survey import Look, Survey
+
+_DESCRIPTION = """\
+Read all of a persistent image and verify every checksum: superblocks, headers, records, objects.
+Each thing that is not as it was written is told with its block, its offset on the device, the slots
+that it is about, and what it means. Nothing is written without --repair.
+
+With --repair, slots of which the newest page is lost are emptied, and told; what is good in
+damaged blocks is stored anew; then these blocks are cleared. No older page of a slot comes back,
+unless a block is given up of which nobody knows what it had: then that is told."""
+
+_EPILOG = """\
+examples:
+  coldpress fsck cold.img
+  coldpress fsck cold.img --json
+  coldpress fsck /dev/nvme0n1p3 --repair
+  coldpress fsck cold.img --key cold.key
+
+exit status: 0 nothing is damaged, or all that was is repaired and nothing was lost, 1 something is
+damaged, or was lost or could not be repaired, 2 the call is wrong, or the image is in use"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the parser of `coldpress`."""
+    parser = subparsers.add_parser(
+        "fsck",
+        help="verify every checksum of a persistent image, and repair it",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    images.add_options(parser)
+    parser.add_argument(
+        "--repair", action="store_true", help="drop what is lost and save what is good"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry the command out; the exit status. Raises `InputError`, `ColdpressError`."""
+    with (
+        images.usable(),
+        Progress(workload.shows_progress(args)) as progress,
+        Image(args.image) as image,
+    ):
+        found = read_persistent(image, args.key)
+        survey = Survey(image, found, progress.reading)
+        findings = list(of_superblocks(found))
+        looks: list[Look] = []
+        blocks = list(survey.numbers(*CHECKED))
+        progress.phase("verifying", len(blocks))
+        for look, its in of_blocks(survey, progress.advance):
+            looks.append(look)
+            findings += its
+        repaired = None
+        if args.repair and any(one.is_damage for one in findings):
+            repaired = repair(image, found, looks, args.key, progress.reading)
+    report = _Report(args.image, len(blocks), findings, repaired)
+    report.print_json() if args.json else report.print()
+    return report.status
+
+
+@attrs.frozen
+class _Report:
+    """What was found and done."""
+
+    image: str
+    blocks: int
+    findings: Sequence[Finding]
+    repaired: Repaired | None
+
+    @property
+    def lost(self) -> list[int]:
+        """The slots whose pages are lost."""
+        return sorted({slot for one in self.findings for slot in one.slots})
+
+    @property
+    def unknown(self) -> list[int]:
+        """The blocks of which it is not known what they had."""
+        return [one.block for one in self.findings if one.unknown and one.block is not None]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something is."""
+        return any(one.is_damage for one in self.findings)
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        if self.repaired is not None:
+            return 1 if self.lost or self.unknown or self.repaired.refused else 0
+        return 1 if self.damaged else 0
+
+    def print(self) -> None:
+        """For a person, or for grep."""
+        print_table(["what", "block", "offset", "what it means"], map(_row, self.findings))
+        print(f"{self.image}: {self.blocks} blocks verified, {self._verdict()}")
+
+    def _verdict(self) -> str:
+        if not self.damaged:
+            return "nothing is damaged"
+        slots = "slot" if len(self.lost) == 1 else "slots"
+        lost = f"{len(self.lost)} {slots} lost" if self.lost else "no slot is known to be lost"
+        if self.unknown:
+            lost += f", what was in blocks {', '.join(map(str, self.unknown))} is not known"
+        if self.repaired is None:
+            return f"damaged: {lost}; --repair clears it away"
+        done = self.repaired
+        left = f", {done.refused} could not be emptied" if done.refused else ""
+        return f"repaired: {lost}, {done.moved} moved, {done.voided} blocks cleared{left}"
+
+    def print_json(self) -> None:
+        """One object."""
+        findings = [attrs.asdict(one) | {"damage": one.is_damage} for one in self.findings]
+        result = {
+            "image": self.image,
+            "blocks": self.blocks,
+            "damaged": self.damaged,
+            "findings": findings,
+            "lost_slots": self.lost,
+            "unknown_blocks": self.unknown,
+            "repaired": attrs.asdict(self.repaired) if self.repaired is not None else None,
+        }
+        print(json.dumps(result, indent=2))
+
+
+def _row(one: Finding) -> tuple[str, str, str, str]:
+    return one.kind, "" if one.block is None else str(one.block), str(one.offset), one.text

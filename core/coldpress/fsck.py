@@ -1,0 +1,131 @@
+"""Every checksum of a persistent image, and what it means if one is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import attrs
+
+from coldpress.image import Persistent
+from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE
+from coldpress.scan import State
+from coldpress.survey import Look, Seen, Survey
+
+Kind = Literal[
+    "superblock", "torn", "unreadable", "records", "header", "object", "superseded", "copy", "stray"
+]
+
+HARMLESS: tuple[Kind, ...] = ("torn",)
+"""What is no damage: a crash leaves it, and the next opening clears it away."""
+
+CHECKED = (State.GOOD, State.TORN, State.SALVAGED, State.PARTIAL, State.UNKNOWN)
+"""The blocks in which there is something to check."""
+
+
+@attrs.frozen
+class Finding:
+    """One thing that is not as it was written.
+
+    Attributes: `kind`; `text`, what it means; `block` and `offset`, its number and the place on the
+    device, None for a superblock's block; `slots`, those that lose what they had by it; `unknown`,
+    whether there may be others.
+    """
+
+    kind: Kind
+    text: str
+    block: int | None
+    offset: int
+    slots: tuple[int, ...] = ()
+    unknown: bool = False
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether it is worth an exit status."""
+        return self.kind not in HARMLESS
+
+    @property
+    def loses(self) -> bool:
+        """Whether something is lost by it."""
+        return bool(self.slots) or self.unknown
+
+
+def of_superblocks(found: Persistent) -> Iterator[Finding]:
+    """What is wrong with one of them; one is whole."""
+    for area in found.areas:
+        if area.superblock is None:
+            text = f"superblock {area.name} is damaged ({area.problem}); the other one counts"
+            yield Finding("superblock", text, None, area.offset)
+
+
+def of_blocks(survey: Survey, step: Callable[[int], None]) -> Iterator[tuple[Look, list[Finding]]]:
+    """Each block in which something is wrong. `step` is called for each that was looked at."""
+    for number in survey.numbers(*CHECKED):
+        look = survey.look(number)
+        findings = list(_of_block(look))
+        if findings:
+            yield look, findings
+        step(1)
+
+
+def _of_block(look: Look) -> Iterator[Finding]:
+    count = len(look.seen)
+    if look.state == State.TORN:
+        yield _finding(look, "torn", "its write was cut short: it counts as never written")
+        return
+    if look.state == State.UNKNOWN:
+        why = next(iter(look.unreadable.values()), "it can be read again")
+        text = (
+            f"can not be read, and which slots it has is not known ({why}): no pipeline opens the "
+            f"image; given up, its slots have an older version or nothing, but for {count} "
+            "records that were found"
+        )
+        yield _finding(look, "unreadable", text, unknown=True)
+    elif look.unreadable:
+        yield _finding(look, "unreadable", f"{len(look.unreadable)} of its pages can not be read")
+    if look.state == State.PARTIAL:
+        text = (
+            f"header or records are damaged; {count} records were found, there may have been "
+            "others, whose slots have an older version or nothing, or its write was cut short"
+        )
+        yield _finding(look, "records", text, unknown=True)
+    elif look.state == State.SALVAGED:
+        text = f"header or records are damaged; all its {count} records were found, none is lost"
+        yield _finding(look, "header", text)
+    for seen in look.seen:
+        if seen.problem:
+            yield _of_record(look, seen)
+    if look.stray:
+        text = "behind the last object there is something: no load looks at it"
+        yield Finding("stray", text, look.number, look.offset + look.stray)
+
+
+def _of_record(look: Look, seen: Seen) -> Finding:
+    offset = look.offset + seen.record.place
+    if not seen.slots:
+        slots = _named(range(seen.record.slot, seen.record.slot + (1 << seen.record.order)))
+        text = f"{seen.problem}: an older version of {slots}, which nothing needs"
+        return Finding("superseded", text, look.number, offset)
+    slots = _named(seen.slots)
+    if seen.record.kind == KIND_TOMBSTONE:
+        text = f"{seen.problem}: {slots} is empty, and stays so"
+        return Finding("copy", text, look.number, offset)
+    if seen.rescued:
+        text = f"{seen.problem}: no load gives {slots}, but the object is whole"
+        return Finding("copy", text, look.number, offset)
+    what = "page" if seen.record.kind == KIND_OBJECT else "fill word"
+    text = f"{seen.problem}: the {what} of {slots} is lost"
+    return Finding("object", text, look.number, offset, seen.slots)
+
+
+def _finding(look: Look, kind: Kind, text: str, *, unknown: bool = False) -> Finding:
+    return Finding(kind, text, look.number, look.offset, unknown=unknown)
+
+
+def _named(slots: range | tuple[int, ...]) -> str:
+    """Slots as a text: "slot 7", "slots 8, 9"."""
+    if len(slots) == 1:
+        return f"slot {slots[0]}"
+    if list(slots) == list(range(slots[0], slots[-1] + 1)):
+        return f"slots {slots[0]} to {slots[-1]}"
+    return f"slots {', '.join(map(str, slots))}"

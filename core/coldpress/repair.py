@@ -1,0 +1,188 @@
+"""Repairing a persistent image: what is good leaves the damaged blocks, what is lost is said so.
+
+All of it is done by a pipeline, so a crash at any moment leaves what a crash of a pipeline leaves:
+a slot whose newest record is lost is emptied, which a tombstone keeps an older one from undoing;
+what is good is stored anew; and only when that is durable are the damaged blocks voided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from coldpress.block import RECORD_BYTES, Record, spoilt_header
+from coldpress.config import PipelineConfig, load_config
+from coldpress.durable import WORD_BYTES
+from coldpress.durablestore import DurableStore
+from coldpress.errors import CompressorError, CorruptBlock, DeviceUnusable
+from coldpress.flat import reserve
+from coldpress.image import Image, Persistent
+from coldpress.knownids import KnownIds
+from coldpress.pipeline import Pipeline
+from coldpress.roles.packer import KIND_TOMBSTONE, KIND_WORD
+from coldpress.scan import Progress, State
+from coldpress.superblock import ENTRY_TYPE, Superblock
+from coldpress.survey import Look, Seen
+
+
+@attrs.define
+class Repaired:
+    """What was done.
+
+    Attributes: `lost`, slots that had a page of which nothing is left, and are empty now; `moved`,
+    how many slots have their page in another block now; `voided`, how many blocks are as if they
+    had never been written; `refused`, how many could not be emptied.
+    """
+
+    lost: list[int] = attrs.field(factory=list)
+    moved: int = 0
+    voided: int = 0
+    refused: int = 0
+
+
+def repair(
+    image: Image, found: Persistent, looks: Sequence[Look], key: str, progress: Progress
+) -> Repaired:
+    """Repair an image in which the blocks of these looks are damaged; it is closed by this.
+
+    `key` is the path of its key file, or nothing. Raises `ConfigError` if a plugin is missing that
+    made what is there, `DeviceError` if the device can not be written or has no room.
+    """
+    if found.superblock.encrypted and not key:
+        raise DeviceUnusable(f"{image.path} is encrypted: --key FILE is needed to repair it")
+    path, kind = image.path, "nvme" if image.block else "file"
+    image.close()
+    damaged = [look for look in looks if look.state != State.TORN]
+    given_up = [look for look in damaged if look.state == State.UNKNOWN]
+    one = found.superblock
+    if given_up:
+        _give_up(_config(path, kind, one, key), one, given_up)
+    with Pipeline(_config(path, kind, one, key), synchronous=True, progress=progress) as pipeline:
+        return _Repair(pipeline, one).run(damaged)
+
+
+def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
+    """A pipeline for this image: the superblock says all that it has to agree with."""
+    words = [known.name for known in one.ids if known.kind == ENTRY_TYPE]
+    config = load_config(
+        {
+            "page_size": one.page_size,
+            "slots": one.slots,
+            "entries": [*words, "zswap", "raw"],
+            "packer": {"use": "bounce", "block": one.block},
+            "device": {
+                "use": kind,
+                "path": path,
+                "size": one.size,
+                "persistent": True,
+                "encrypt": key,
+            },
+        }
+    )
+    compressors = KnownIds(one.ids, config.registry).compressors()
+    if compressors:  # one that has an id: no other one is needed in the superblock
+        config = attrs.evolve(config, compressor=compressors[max(compressors)])
+    return config
+
+
+def _give_up(config: PipelineConfig, one: Superblock, looks: Sequence[Look]) -> None:
+    """Write over what can not be read, so that the rest of these blocks can be salvaged.
+
+    Disks often read a sector again that was written. Raises `DeviceError`.
+    """
+    device = config.device
+    device.open()
+    try:
+        for look in looks:
+            for at in look.unreadable:
+                page = memoryview(reserve(one.page_size))
+                if not at:
+                    spoilt_header(page, one.uuid)  # zeros would tell that the block was not used
+                device.write(look.offset + at, page)
+        device.flush()
+    finally:
+        device.close()
+
+
+class _Repair:
+    """Moves what is good, and empties the slots of what is not."""
+
+    def __init__(self, pipeline: Pipeline, before: Superblock) -> None:
+        store = pipeline._store
+        if not isinstance(store, DurableStore):
+            raise TypeError("a pipeline that is not persistent can not be repaired")
+        self._pipeline = pipeline
+        self._store = store
+        (self._home,) = store.space.members
+        self._page_size = before.page_size
+        self._names = {known.id: known.name for known in before.ids if known.kind == ENTRY_TYPE}
+        self._done = Repaired()
+        if store.opened != before.generation:
+            raise DeviceUnusable("the image was changed since it was looked at: try again")
+
+    def run(self, looks: Sequence[Look]) -> Repaired:
+        space = self._home.space
+        stamps = {look.offset: space.stamp(look.offset) for look in looks}
+        for look in looks:
+            for seen in look.seen:
+                if seen.slots:
+                    self._record(look, seen)
+        self._pipeline.sync()
+        for offset, stamp in stamps.items():
+            if space.stamp(offset) != stamp:
+                continue  # it became free, and was written again
+            if space.live(offset):
+                self._done.refused += 1
+                continue
+            space.spoilt(offset, space.block // self._page_size)
+            self._home.write(offset, memoryview(reserve(self._page_size)))
+            self._done.voided += 1
+        self._home.device.flush()
+        return self._done
+
+    def _record(self, look: Look, seen: Seen) -> None:
+        """What the record says is said again in another block, or the loss of it."""
+        record, slots = seen.record, seen.slots
+        if record.kind == KIND_TOMBSTONE:
+            # Nobody writes blocks between these two: what was emptied gets its record anew.
+            self._pipeline.store(slots[0], bytes(self._page_size))
+            self._pipeline.invalidate(slots[0])
+            return
+        if seen.problem and not seen.rescued:
+            for slot in slots:
+                self._pipeline.invalidate(slot)
+            self._done.lost += slots
+            return
+        try:
+            pages = self._pages(look, seen)
+        except (CompressorError, CorruptBlock):
+            return  # not provably lost, so it stays where it is
+        if len(slots) == 1 << record.order:
+            self._pipeline.store(slots[0], b"".join(pages))
+        else:
+            for slot, page in zip(slots, pages, strict=True):
+                self._pipeline.store(slot, page)
+        self._done.moved += len(slots)
+
+    def _pages(self, look: Look, seen: Seen) -> list[bytes]:
+        if seen.rescued:
+            return self._rescued(look.offset, seen.record, seen.slots)
+        return [self._pipeline.load(slot) for slot in seen.slots]
+
+    def _rescued(self, offset: int, record: Record, slots: tuple[int, ...]) -> list[bytes]:
+        """The pages of an object of which only the record in front of it is damaged."""
+        block = memoryview(reserve(self._home.space.block))
+        self._home.read_into(offset, block)
+        body = record.place + RECORD_BYTES
+        data = bytes(block[body : body + record.length])
+        if record.kind == KIND_WORD:
+            payload = int.from_bytes(data[:WORD_BYTES], "little")
+            name = self._names[record.codec]
+            types = filter(None, self._pipeline._entries.types)
+            one = next(one for one in types if one.name == name)
+            return [one.decode(one.fetch(record.slot, payload))]
+        size = self._page_size
+        pages = self._pipeline._codecs.decode(record.codec, data, size << record.order)
+        at = [(slot - record.slot) * size for slot in slots]
+        return [pages[one : one + size] for one in at]

@@ -1,0 +1,207 @@
+"""What is in each block of a persistent image, record by record, and which of them count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from coldpress.block import (
+    HEADER_BYTES,
+    RECORD_BYTES,
+    BlockError,
+    Head,
+    Record,
+    object_crc,
+    read_head,
+    read_object,
+    read_record,
+    table_bytes,
+)
+from coldpress.errors import DeviceError
+from coldpress.flat import reserve
+from coldpress.folio import MAX_ORDER
+from coldpress.image import Image, Persistent
+from coldpress.layout import SUPERBLOCKS
+from coldpress.newest import Newest
+from coldpress.rereading import read_again, read_piecemeal
+from coldpress.salvage import salvage
+from coldpress.scan import Progress, Scan, State
+from coldpress.space import BlockSpace
+from coldpress.table import FOLIO, TAG_MASK
+
+_TAG = 1  # of the words of what is an object on the device
+_WORD = 2  # of all others
+_LENGTH_BITS = 17
+
+
+class _Places:
+    """Places of records where no pipeline is: an offset and a length, in one number."""
+
+    def place(self, offset: int, length: int) -> int:
+        return offset << _LENGTH_BITS | length
+
+    def locate(self, payload: int) -> tuple[int, int]:
+        return payload >> _LENGTH_BITS, payload & (1 << _LENGTH_BITS) - 1
+
+
+@attrs.frozen
+class Seen:
+    """A record in a block.
+
+    Attributes: `record`, with its place in the block; `slots`, those of its slots for which it
+    counts, since it is their newest; `problem`, what is wrong with its copy or its object, "" if
+    nothing is; `rescued`, its object is whole all the same.
+    """
+
+    record: Record
+    slots: tuple[int, ...]
+    problem: str = ""
+    rescued: bool = False
+
+
+@attrs.frozen
+class Look:
+    """A block, all of it read.
+
+    Attributes: `number`; `offset`; `state`; `head`, or None if it is damaged; `seen`, the records
+    that are known, in the order of the table; `unreadable`, why its pages can not be read, by their
+    places; `stray`, where behind the last object the first byte is that is not zero, or 0.
+    """
+
+    number: int
+    offset: int
+    state: State
+    head: Head | None
+    seen: tuple[Seen, ...]
+    unreadable: dict[int, DeviceError]
+    stray: int
+
+
+@attrs.define
+class Slots:
+    """How many slots have what: a page of their own, a part of a folio, a word, a tombstone."""
+
+    objects: int = 0
+    folio_pages: int = 0
+    words: int = 0
+    tombstones: int = 0
+
+
+class Survey:
+    """Scans an image; then each of its blocks can be looked at.
+
+    Attributes: `superblock`; `scan`, with each block's state; `space`, with its live bytes;
+    `slots`, what the slots have.
+
+    Raises `DeviceError` if the image can not be read at all. Nothing is ever written.
+    """
+
+    def __init__(self, image: Image, found: Persistent, progress: Progress | None = None) -> None:
+        self.superblock = one = found.superblock
+        self._image = image
+        self._sealing = found.sealing
+        start = SUPERBLOCKS * one.area
+        self.space = BlockSpace(start, max(0, (one.size - start) // one.block), one.block)
+        tags = dict.fromkeys(range(256), _WORD)
+        self._newest = Newest(
+            one.slots, self.space, _Places(), _TAG, tags, found.sealing, codecs=False
+        )
+        self.scan = Scan(image, one, self.space, self._newest, found.sealing, progress)
+        self.slots = Slots()
+        self.scan.run(guess=True)
+        self._newest.settle(self._found)
+
+    def _found(self, slot: int, word: int, place: int) -> None:
+        if not word:
+            self.slots.tombstones += 1
+        elif word & TAG_MASK != _TAG:
+            self.slots.words += 1
+        elif word & FOLIO:
+            self.slots.folio_pages += 1
+        else:
+            self.slots.objects += 1
+
+    def where(self, slot: int) -> int:
+        """The offset of the record that counts for the slot; 0 if there is none."""
+        return self._newest.where(slot)
+
+    def offset(self, number: int) -> int:
+        """Where the block of this number begins."""
+        return self.space.start + number * self.space.block
+
+    def look(self, number: int) -> Look:
+        """Read a block and check every byte of it."""
+        offset, state = self.offset(number), State(self.scan.states[number])
+        block = memoryview(reserve(self.space.block))
+        bad: dict[int, DeviceError] = {}
+        try:
+            read_again(self._image, offset, block)
+        except DeviceError:
+            bad = read_piecemeal(self._image, offset, block, self.superblock.page_size)
+        head = None
+        if state in (State.GOOD, State.TORN):
+            head = self._head(block, min(bad, default=len(block)))
+        records: list[Record] = []
+        if head is not None:
+            at = range(HEADER_BYTES, table_bytes(head.count), RECORD_BYTES)
+            records = [read_record(block, one) for one in at]
+        elif state in (State.SALVAGED, State.PARTIAL, State.UNKNOWN):
+            records = self._salvaged(block)
+        seen = [self._seen(offset, one, block, bad, head) for one in records]
+        stray = self._stray(block, head, records) if state == State.GOOD and not bad else 0
+        return Look(number, offset, state, head, tuple(seen), bad, stray)
+
+    def _head(self, block: memoryview, readable: int) -> Head | None:
+        try:
+            return read_head(block[:readable], self.superblock.page_size)
+        except BlockError:
+            return None
+
+    def _salvaged(self, block: memoryview) -> list[Record]:
+        one = self.superblock
+        epochs = range(one.first_epoch, self.scan.epoch + 1)
+        found = salvage(block, epochs, one.slots, self._sealing)
+        return [attrs.evolve(record, place=at) for at, record in found.records]
+
+    def _seen(
+        self,
+        offset: int,
+        record: Record,
+        block: memoryview,
+        bad: dict[int, DeviceError],
+        head: Head | None,
+    ) -> Seen:
+        at = record.place
+        members = range(record.slot, record.slot + (1 << min(record.order, MAX_ORDER)))
+        counts = tuple(
+            one for one in members if one < self.superblock.slots and self.where(one) == offset + at
+        )
+        end = at + RECORD_BYTES + record.length
+        for page, error in bad.items():
+            if page < end and at < page + self.superblock.page_size:
+                return Seen(record, counts, f"can not be read: {error}")
+        inside = block[at:]
+        stamp = head.identity.sequence if head else self.space.stamp(offset)
+        try:
+            copy = read_object(inside, record.slot, record.length, stamp, record.kind)
+            self._sealing.opened(inside, at)
+        except BlockError as error:
+            body = block[at + RECORD_BYTES : end]
+            whole = self._sealing.cipher is None and object_crc(record, body) == record.crc
+            return Seen(record, counts, str(error), rescued=whole)
+        if (copy.sequence, copy.crc) != (record.sequence, record.crc):
+            return Seen(record, counts, "the record in front of the object is another one")
+        return Seen(record, counts)
+
+    def _stray(self, block: memoryview, head: Head | None, records: list[Record]) -> int:
+        if head is None or not records:
+            return 0
+        end = max(one.place + RECORD_BYTES + one.length for one in records)
+        rest = bytes(block[end : head.pages * self.superblock.page_size])
+        left = rest.lstrip(b"\0")
+        return end + len(rest) - len(left) if left else 0
+
+    def numbers(self, *states: State) -> Iterator[int]:
+        """The blocks in which one of these was found."""
+        return (self.space.number(offset) for offset in self.scan.having(*states))

@@ -1,0 +1,422 @@
+"""`coldpress fsck`: damage of each kind is told as what it is, and repaired for good."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from images import (
+    BLOCK,
+    SLOTS,
+    Fault,
+    Model,
+    blocks,
+    filled,
+    flip,
+    load,
+    newest_with,
+    opened,
+    overwrite,
+    unreadable,
+)
+
+import coldpress
+import coldpress.repair
+from coldpress.block import HEADER_BYTES, RECORD_BYTES, object_crc, read_auth, write_auth
+from coldpress.cli import main
+from coldpress.fsck import of_blocks
+from coldpress.image import Image, read_persistent
+from coldpress.repair import repair
+from coldpress.superblock import decode
+from coldpress.survey import Survey
+from coldpress.testing.crash import CrashDevice, Loss, Medium
+from coldpress.testing.pages import PAGE, page, same
+from coldpress_plugins.devices.file import FileDevice
+
+Capture = pytest.CaptureFixture[str]
+Damage = Callable[[Path], None]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cold.img"
+
+
+@pytest.fixture
+def model(path: Path) -> Model:
+    """Stored twice, so that an older version of each page is there, too."""
+    filled(path, 1)
+    return filled(path, 2)
+
+
+def fsck(path: Path, capsys: Capture, *options: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    status = main(["fsck", str(path), "--json", *options])
+    out, err = capsys.readouterr()
+    assert not err
+    return status, json.loads(out)
+
+
+def kinds(result: dict[str, Any]) -> list[str]:
+    return sorted({one["kind"] for one in result["findings"]})
+
+
+def holds(path: Path, model: Model, *, without: set[int]) -> None:
+    """What is lost is empty, and all else is there."""
+    with opened(path) as pipeline:
+        for slot in range(SLOTS):
+            found, wanted = load(pipeline, slot), model.get(slot)
+            if slot in without or wanted is None:
+                assert found is None, f"slot {slot}"
+            else:
+                assert found is not None, f"slot {slot}"
+                assert same(found, wanted), f"slot {slot}"
+
+
+def damaged_object(slot: int) -> Damage:
+    def damage(path: Path) -> None:
+        _, inline = newest_with(path, slot)
+        flip(path, inline + RECORD_BYTES + 2)
+
+    return damage
+
+
+def damaged_copy(slot: int) -> Damage:
+    def damage(path: Path) -> None:
+        _, inline = newest_with(path, slot)
+        flip(path, inline + 9)
+
+    return damage
+
+
+def damaged_older_object(path: Path) -> None:
+    for at, header in blocks(path).items():
+        for record in header.records:
+            if record.slot == 7 and newest_with(path, 7)[0] != at:
+                flip(path, at + record.place + RECORD_BYTES + 2)
+
+
+def damaged_header(path: Path) -> None:
+    flip(path, newest_with(path, 7)[0] + 57)
+
+
+def damaged_table(path: Path) -> None:
+    flip(path, newest_with(path, 7)[0] + HEADER_BYTES + 3)
+
+
+def something_behind_the_last(path: Path) -> None:
+    block, _ = newest_with(path, 2)
+    header = blocks(path)[block]
+    last = header.records[-1]
+    overwrite(path, block + last.place + RECORD_BYTES + last.length + 3, b"x")
+
+
+def damaged_superblock(which: int) -> Damage:
+    def damage(path: Path) -> None:
+        flip(path, which * decode(memoryview(path.read_bytes())).area + 20)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "lost"),
+    [
+        (damaged_object(7), "object", {7}),
+        (damaged_object(16), "object", {16, 17}),
+        (damaged_object(2), "object", {2}),
+        (damaged_copy(7), "copy", set()),
+        (damaged_copy(16), "copy", set()),
+        (damaged_copy(2), "copy", set()),
+        (damaged_copy(5), "copy", set()),
+        (damaged_header, "header", set()),
+        (damaged_table, "header", set()),
+        (something_behind_the_last, "stray", set()),
+        (damaged_superblock(0), "superblock", set()),
+        (damaged_superblock(1), "superblock", set()),
+    ],
+)
+def test_damage_is_told_and_repaired_and_nothing_older_comes_back(
+    path: Path,
+    model: Model,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Damage,
+    kind: str,
+    lost: set[int],
+) -> None:
+    # A hint, which on a file happens to void blocks, but on a device may do nothing.
+    monkeypatch.setattr(FileDevice, "discard", lambda self, offset, length: None)
+    assert fsck(path, capsys) == (0, fsck(path, capsys)[1])
+    damage(path)
+    image = path.read_bytes()
+    status, result = fsck(path, capsys)
+    assert status == 1
+    assert kinds(result) == [kind]
+    assert set(result["lost_slots"]) == lost
+    assert not result["unknown_blocks"]
+    assert path.read_bytes() == image
+    status, result = fsck(path, capsys, "--repair")
+    assert status == bool(lost)
+    assert set(result["lost_slots"]) == lost
+    assert result["repaired"]["voided"] == (kind != "superblock")
+    assert not result["repaired"]["refused"]
+    status, result = fsck(path, capsys)
+    assert (status, result["findings"]) == (0, [])
+    holds(path, model, without=lost)
+    assert fsck(path, capsys)[0] == 0
+
+
+def test_what_nothing_needs_is_told_apart(path: Path, capsys: Capture) -> None:
+    filled(path)
+    with opened(path) as pipeline:
+        pipeline.store(7, page("text", 7, 3))
+    damaged_older_object(path)
+    status, result = fsck(path, capsys)
+    assert status == 1
+    assert kinds(result) == ["superseded"]
+    assert "slot 7" in result["findings"][0]["text"]
+    assert fsck(path, capsys, "--repair")[0] == 0
+    assert fsck(path, capsys)[0] == 0
+
+
+def test_a_write_that_was_cut_short_is_no_damage(path: Path, capsys: Capture) -> None:
+    filled(path)
+    pipeline = opened(path)
+    pipeline.store(9, page("text", 9, 2))
+    pipeline.sync()
+    image = path.read_bytes()  # as a crash leaves it: the block is past W
+    pipeline.close()
+    path.write_bytes(image)
+    _, inline = newest_with(path, 9)
+    flip(path, inline + RECORD_BYTES + 2)
+    status, result = fsck(path, capsys)
+    assert status == 0
+    assert kinds(result) == ["torn"]
+    assert not result["damaged"]
+    opened(path).close()
+    assert fsck(path, capsys)[1]["findings"] == []
+
+
+def test_what_is_not_known_is_said(path: Path, model: Model, capsys: Capture) -> None:
+    block, inline = newest_with(path, 7)
+    overwrite(path, block, bytes(range(1, 129)) * (-(-(inline + RECORD_BYTES - block) // 128)))
+    status, result = fsck(path, capsys)
+    assert status == 1
+    assert "records" in kinds(result)
+    number = (block - 2 * decode(memoryview(path.read_bytes())).area) // BLOCK
+    assert result["unknown_blocks"] == [number]
+    assert fsck(path, capsys, "--repair")[0] == 1
+    assert fsck(path, capsys)[:1] == (0,)
+    assert fsck(path, capsys)[1]["findings"] == []
+
+
+def test_a_block_that_can_not_be_read_is_given_up_by_repair_alone(
+    path: Path, model: Model, capsys: Capture
+) -> None:
+    block, _ = newest_with(path, 7)
+    with unreadable(Fault([range(block, block + PAGE)])):
+        status, result = fsck(path, capsys)
+        assert status == 1
+        assert kinds(result) == ["unreadable"]
+        assert len(result["unknown_blocks"]) == 1
+        with pytest.raises(coldpress.DeviceError, match="`coldpress fsck --repair`"):
+            opened(path)
+        status, result = fsck(path, capsys, "--repair")
+        assert status == 1
+        assert fsck(path, capsys)[1]["findings"] == []
+        with opened(path) as pipeline:
+            found = {slot: load(pipeline, slot) for slot in range(SLOTS)}
+    for slot, data in found.items():  # an older version, as was said, but never a wrong one
+        one = [None, model.get(slot), page("text", slot, 1), page("random", slot, 1)]
+        assert data in one, f"slot {slot}"
+
+
+def test_pages_that_can_not_be_read_lose_what_is_in_them(
+    path: Path, model: Model, capsys: Capture
+) -> None:
+    _, inline = newest_with(path, 3)
+    bad = inline + RECORD_BYTES + 2000
+    bad -= bad % PAGE
+    with unreadable(Fault([range(bad, bad + PAGE)])):
+        status, result = fsck(path, capsys)
+        assert (status, kinds(result)) == (1, ["object", "unreadable"])
+        lost = set(result["lost_slots"])
+        assert 3 in lost
+        assert fsck(path, capsys, "--repair")[0] == 1
+        assert fsck(path, capsys)[1]["findings"] == []
+        holds(path, model, without=lost)
+
+
+def test_both_superblocks_damaged_is_the_end(path: Path, model: Model, capsys: Capture) -> None:
+    damaged_superblock(1)(path)
+    damaged_superblock(0)(path)
+    for options in ([], ["--repair"]):
+        capsys.readouterr()
+        assert main(["fsck", str(path), *options]) == 1
+        assert "both superblocks are damaged" in capsys.readouterr().err
+
+
+def test_what_can_not_be_looked_at_is_one_line(path: Path, tmp_path: Path, capsys: Capture) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"something else" * 1000)
+    filled(path)
+    key = tmp_path / "key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    for command in ("fsck", "inspect"):
+        for name, says in [
+            (other, "is no image of a persistent pipeline"),
+            (tmp_path, "is neither a file nor a block device"),
+            (tmp_path / "none", "No such file"),
+        ]:
+            capsys.readouterr()
+            assert main([command, str(name)]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith("coldpress: error: ")
+            assert says in line
+        with opened(path):
+            assert main([command, str(path)]) == 2
+            assert "is in use by another process" in capsys.readouterr().err
+        assert main([command, str(path), "--key", str(key)]) == 2
+        assert "is not encrypted" in capsys.readouterr().err
+
+
+def damaged_everywhere(path: Path) -> set[int]:
+    """A header, objects, copies and a tombstone; the slots that are lost."""
+    for slot in (8, 20, 30, 2):
+        damaged_object(slot)(path)
+    for slot in (10, 16, 5):
+        damaged_copy(slot)(path)
+    damaged_header(path)
+    return {8, 20, 30, 2}
+
+
+def test_a_crash_amid_the_repair_loses_nothing_more(
+    path: Path, model: Model, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = damaged_everywhere(path)
+    copies = {10, 16, 17}  # not lost, but no load gives them before they are repaired
+    medium = Medium(path.read_bytes())
+    config = coldpress.repair._config
+
+    def on_medium(*args: Any) -> Any:
+        return attrs.evolve(config(*args), device=CrashDevice.over(medium))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(coldpress.repair, "_config", on_medium)
+        assert fsck(path, capsys, "--repair")[0] == 1
+    assert medium.events > 20
+    rng = random.Random(7)
+    losses: list[Loss] = ["power", "process"]
+    for event in range(0, medium.events + 1, 2):
+        path.write_bytes(medium.after_crash(event, rng.choice(losses), rng))
+        with opened(path) as pipeline:
+            for slot, data in model.items():
+                try:
+                    found = load(pipeline, slot)
+                except coldpress.CorruptBlock:
+                    assert slot in lost | copies
+                else:
+                    assert (found is None and slot in lost) or same(found, data), f"slot {slot}"
+            pipeline._store._reopened = False  # type: ignore[attr-defined]
+            pipeline._close()
+        assert fsck(path, capsys, "--repair")[0] in (0, 1)
+        assert fsck(path, capsys)[1]["findings"] == []
+        holds(path, model, without=lost)
+
+
+def test_what_was_changed_meanwhile_is_not_repaired(path: Path, model: Model) -> None:
+    damaged_object(7)(path)
+    image = Image(str(path))
+    found = read_persistent(image)
+    survey = Survey(image, found)
+    looks = [look for look, _ in of_blocks(survey, lambda step: None)]
+    image.close()
+    opened(path).close()
+    with pytest.raises(coldpress.DeviceUnusable, match="changed since it was looked at"):
+        repair(image, found, looks, "", lambda done, count: None)
+
+
+def test_an_encrypted_image_is_verified_without_its_key_and_repaired_with_it(
+    path: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    other = tmp_path / "other"
+    other.write_bytes(bytes(32))
+    other.chmod(0o600)
+    sealed = {"device": {"encrypt": str(key)}}
+    filled(path, 1, **sealed)
+    model = filled(path, 2, **sealed)
+    for options in ([], ["--key", str(key)]):
+        assert fsck(path, capsys, *options)[0] == 0
+    assert main(["fsck", str(path), "--key", str(other)]) == 2
+    assert "is not the one" in capsys.readouterr().err
+    # An object of another slot, with a checksum that is right for it: only the key tells.
+    block, inline = newest_with(path, 7)
+    record = next(one for one in blocks(path)[block].records if one.slot == 7)
+    image = bytearray(path.read_bytes())
+    body = slice(inline + RECORD_BYTES, inline + RECORD_BYTES + record.length)
+    image[body.start] ^= 1
+    crc = object_crc(record, memoryview(image)[body])
+    header = blocks(path)[block]
+    view = memoryview(image)[block : block + BLOCK]
+    at = HEADER_BYTES + RECORD_BYTES * header.records.index(record)
+    view[at + 12 : at + 16] = view[inline - block + 12 : inline - block + 16] = crc.to_bytes(
+        4, "little"
+    )
+    write_auth(view, len(header.records), *read_auth(view))
+    path.write_bytes(image)
+    assert fsck(path, capsys)[0] == 0
+    status, result = fsck(path, capsys, "--key", str(key))
+    assert status == 1
+    assert 7 in result["lost_slots"] or "header" in kinds(result)
+    assert fsck(path, capsys, "--repair")[0] == 0  # nothing is seen without the key
+    assert fsck(path, capsys, "--key", str(key), "--repair")[0] == 1
+    assert fsck(path, capsys, "--key", str(key))[1]["findings"] == []
+    with opened(path, **sealed) as pipeline:
+        assert load(pipeline, 7) is None
+        assert all(same(load(pipeline, slot), model[slot]) for slot in model if slot != 7)
+
+
+def test_an_encrypted_image_is_not_repaired_without_its_key(
+    path: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    filled(path, 1, device={"encrypt": str(key)})
+    damaged_object(7)(path)
+    before = path.read_bytes()
+    capsys.readouterr()
+    assert main(["fsck", str(path), "--repair"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--key" in line
+    assert path.read_bytes() == before
+
+
+def test_a_word_that_no_slot_can_have_is_damage(path: Path, capsys: Capture) -> None:
+    model = filled(path)
+    block, inline = newest_with(path, 2)
+    header = blocks(path)[block]
+    record = next(one for one in header.records if one.slot == 2)
+    image = bytearray(path.read_bytes())
+    view = memoryview(image)[block : block + BLOCK]
+    body = slice(record.place + RECORD_BYTES, record.place + RECORD_BYTES + 8)
+    view[body] = b"\xff" * 8
+    crc = object_crc(record, view[body]).to_bytes(4, "little")
+    at = HEADER_BYTES + RECORD_BYTES * header.records.index(record)
+    view[at + 12 : at + 16] = view[inline - block + 12 : inline - block + 16] = crc
+    write_auth(view, len(header.records), *read_auth(view))
+    path.write_bytes(image)
+    with opened(path) as pipeline:
+        assert pipeline.stats().stored_pages == len(model)
+        with pytest.raises((coldpress.CorruptBlock, coldpress.CompressorError)):
+            pipeline.load(2)
+        assert same(pipeline.load(7), model[7])

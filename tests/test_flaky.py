@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any, ClassVar, cast
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 from once import on_one_python
 
 import coldpress
@@ -30,7 +29,6 @@ from coldpress.testing.whole import SMALL
 from coldpress_plugins.devices.memory import MemoryDevice
 
 REGISTRY = Registry.load().extended(faults, "coldpress", "0")
-SEEDS = itertools.count()
 
 RATES = {
     "read_eio": 0.02,
@@ -237,8 +235,17 @@ class FlakyMachine(PipelineMachine):
     registry = REGISTRY
     met: ClassVar[Counter[Any]] = Counter()
 
+    @initialize(
+        promote=st.sampled_from(["never", "first", "second"]),
+        readahead=st.booleans(),
+        seed=st.integers(0, 1 << 16),
+    )
+    def begin(self, promote: str, readahead: bool, seed: int = 0) -> None:
+        self.seed = seed
+        super().begin(promote, readahead)
+
     def tables(self) -> dict[str, Any]:
-        return {"device": {"use": "flaky", "seed": next(SEEDS)}}
+        return {"device": {"use": "flaky", "seed": self.seed}}
 
     def sabotage(self, pipeline: Pipeline) -> None:
         assert isinstance(pipeline.config.device, FlakyDevice)

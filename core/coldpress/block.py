@@ -11,7 +11,7 @@ little-endian.
 
 Header: magic "CPBK", version u8, record size u8, flags u16 (1: the block is encrypted), uuid 16
 bytes, epoch u32, pages u32, block sequence u64, W u64 (every block sequence up to it was flushed
-before this header was built), count u32, object bytes u32, reserved u32 (0), then what
+before this header was built), count u32, object bytes u32, the block's number u32, then what
 authenticates an encrypted block's header and records (else zeros), nonce 12 bytes and tag 16,
 reserved u32 (0), and CRC-32 of the 92 bytes before and of all records. `coldpress.sealing` has what
 an encrypted block's objects are.
@@ -145,7 +145,7 @@ def write_header(
         identity.durable,
         count,
         payload,
-        0,
+        identity.number,
     )
     write_auth(buffer, count, bytes(NONCE_BYTES), bytes(TAG_BYTES))
 
@@ -187,9 +187,20 @@ def read_head(data: memoryview, page_size: int) -> Head:
     """
     if len(data) < HEADER_BYTES:
         raise BlockError(f"{len(data)} bytes are too few for a header")
-    magic, version, record_size, flags, uuid, epoch, pages, sequence, durable, count, payload, _ = (
-        _HEADER.unpack_from(data)
-    )
+    (
+        magic,
+        version,
+        record_size,
+        flags,
+        uuid,
+        epoch,
+        pages,
+        sequence,
+        durable,
+        count,
+        payload,
+        number,
+    ) = _HEADER.unpack_from(data)
     if magic != MAGIC:
         raise BlockError("no block starts here")
     if (version, record_size, flags | ENCRYPTED) != (VERSION, RECORD_BYTES, ENCRYPTED):
@@ -199,7 +210,7 @@ def read_head(data: memoryview, page_size: int) -> Head:
     (crc,) = _CRC.unpack_from(data, HEADER_BYTES - _CRC.size)
     if crc != _header_crc(data, count):
         raise BlockError("checksum of header and records is wrong")
-    identity = BlockIdentity(uuid, epoch, sequence, durable)
+    identity = BlockIdentity(uuid, epoch, sequence, durable, number)
     return Head(identity, pages, payload, count, bool(flags & ENCRYPTED))
 
 
@@ -261,12 +272,15 @@ def object_crc(record: Record, body: memoryview) -> int:
     return crc32(body, crc32(_COVERED.pack(shape, record.slot, record.sequence)))
 
 
-def claims(data: memoryview) -> tuple[bytes, int, int]:
-    """What a header, perhaps damaged, says: the uuid, or nothing if no block starts here; how many
-    records, and object bytes.
-    """
-    magic, _, _, _, uuid, _, _, _, _, count, payload, _ = _HEADER.unpack_from(data)
-    return (uuid if magic == MAGIC else b""), count, payload
+def claimed(data: memoryview) -> Head | None:
+    """What a header says that may be damaged; None if no block starts here."""
+    magic, _, _, flags, uuid, epoch, pages, sequence, durable, count, payload, number = (
+        _HEADER.unpack_from(data)
+    )
+    if magic != MAGIC:
+        return None
+    identity = BlockIdentity(uuid, epoch, sequence, durable, number)
+    return Head(identity, pages, payload, count, bool(flags & ENCRYPTED))
 
 
 def extract_object(data: memoryview, wanted: DeviceObject) -> None:

@@ -115,10 +115,11 @@ class BlockStore:
         self._record_sequence += 1
         return self._epoch << _COUNTER_BITS | self._record_sequence
 
-    def next_identity(self) -> BlockIdentity:
-        """What the header of the next block says."""
+    def next_identity(self, block: int) -> BlockIdentity:
+        """What the header of the next block says, which will be at this offset."""
         self._sequence += 1
-        return BlockIdentity(self._uuid, self._epoch, self._sequence)
+        number = self.space.at(block).space.number(block)
+        return BlockIdentity(self._uuid, self._epoch, self._sequence, number=number)
 
     def has_room(self) -> bool:
         """Whether a block is free; if not, `last_error` says so.

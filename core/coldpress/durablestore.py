@@ -209,8 +209,8 @@ class DurableStore(BlockStore):
 
     # -- blocks -----------------------------------------------------------------------------
 
-    def next_identity(self) -> BlockIdentity:
-        identity = attrs.evolve(super().next_identity(), durable=self._durable)
+    def next_identity(self, block: int) -> BlockIdentity:
+        identity = attrs.evolve(super().next_identity(block), durable=self._durable)
         self._flying.add(identity.sequence)
         return identity
 
@@ -259,7 +259,9 @@ class DurableStore(BlockStore):
     def close(self) -> None:
         try:
             if self._reopened:
-                self.write_superblock()  # the next opening need not look at the tail
+                # The next opening need not look at the tail, whichever of the two is damaged then.
+                for _ in range(2):
+                    self.write_superblock()
         finally:
             super().close()
 

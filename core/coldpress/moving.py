@@ -140,7 +140,7 @@ class Mover:
         block = store.space.acquire(reserve=cleaning)
         if block < 0:
             return None
-        identity = store.next_identity()
+        identity = store.next_identity(block)
         try:
             with released(self._lock, unlocked):
                 objects = _Moves(moves)

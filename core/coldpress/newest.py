@@ -102,6 +102,11 @@ class Newest:
         records = [read_record(data, at) for at in range(HEADER_BYTES, end, RECORD_BYTES)]
         return [one for one in records if one.order or one.kind != KIND_OBJECT]
 
+    def lacks(self, record: Record) -> bool:
+        """Whether the record is newer than what is known of one of its slots."""
+        slots = range(record.slot, record.slot + (1 << record.order))
+        return any(record.sequence > self._best[slot] for slot in slots)
+
     def take_record(self, offset: int, at: int, record: Record, data: memoryview) -> None:
         """A record at `at` in the block, which is `data` as far as it is needed for a word."""
         place = self._places_of.place(offset + at, record.room)

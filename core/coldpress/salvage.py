@@ -7,16 +7,19 @@ object give its checksum, or if both copies say the same, whatever became of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 
 import attrs
 
 from coldpress.block import (
     HEADER_BYTES,
+    PLACE_MASK,
     RECORD_BYTES,
     BlockError,
+    Head,
     Record,
-    claims,
+    claimed,
     object_crc,
     read_object,
     read_record,
@@ -43,24 +46,72 @@ class Salvaged:
     complete: bool
 
 
-def salvage(block: memoryview, epochs: range, slots: int, sealing: Sealing) -> Salvaged:
-    """The records that are as they were written.
+def salvage(
+    block: memoryview,
+    number: int,
+    epochs: range,
+    slots: int,
+    sealing: Sealing,
+    lacks: Callable[[Record], bool],
+) -> Salvaged:
+    """The records that are as they were written, in the block of this number.
 
-    `epochs` are those that a record of this pipeline may have. O(bytes), slow: for blocks that are
-    damaged.
+    `epochs` are those that a record of this pipeline may have; `lacks` tells whether a record is
+    newer than what is known of its slots. O(bytes), slow: for blocks that are damaged.
     """
-    known = dict(_inline(block, epochs, slots, sealing))
+    known = _without_table(dict(_inline(block, epochs, slots, sealing)), len(block))
     tabled = _tabled(block, min(known, default=len(block)), epochs, slots, sealing)
     stamped = {at: one for at, one, agrees in tabled if agrees} | known
-    if not stamped:
+    if not stamped and not tabled:
         return Salvaged([], 0, False)
-    stamp = max(stamped.values(), key=lambda one: one.sequence).place
+    claim = claimed(block)
+    stamp = _stamp(claim, number, stamped.values(), lacks)
     records = {at: one for at, one in stamped.items() if one.place == stamp}
     for at, one, _ in tabled:
         if at not in stamped:
             records[at] = attrs.evolve(one, place=stamp)
     found = sorted(records.items())
-    return Salvaged(found, stamp, _is_complete(block, found))
+    return Salvaged(found, stamp, _is_complete(claim, found))
+
+
+def _stamp(
+    claim: Head | None,
+    number: int,
+    stamped: Collection[Record],
+    lacks: Callable[[Record], bool],
+) -> int:
+    """Which stamp is the block's: others are of records that are not, or never were, its own.
+
+    A write that was cut short leaves records of before it, of which newer ones are known. A sector
+    that went astray has another block's: they are known too, or the header tells which they are.
+    """
+    says = claim.identity.sequence & PLACE_MASK if claim is not None else -1
+    if not stamped:  # each copy that would have it is damaged
+        return max(says, 0)
+    here = claim is not None and claim.identity.number == number
+    newest = max(stamped, key=lambda one: (lacks(one), (one.place == says) == here, one.sequence))
+    return newest.place
+
+
+def _without_table(known: dict[int, Record], size: int) -> dict[int, Record]:
+    """These but for tombstones in the table: without an object they read like their copies.
+
+    What would be their stamp is where the copy is: behind all of the table, and, should the copy be
+    damaged, no other's stamp.
+    """
+    shared = Counter(one.place for one in known.values())
+    found, end = {}, size
+    for at, one in known.items():
+        copy = known.get(one.place)
+        if one.length or not at < one.place < size:
+            found[at] = one
+        elif (copy is not None and attrs.evolve(copy, place=one.place) == one) or (
+            at < end and shared[one.place] == 1
+        ):
+            end = min(end, one.place)
+        else:
+            found[at] = one
+    return found
 
 
 def _inline(
@@ -121,11 +172,12 @@ def _is_possible(record: Record, epochs: range, slots: int) -> bool:
     )
 
 
-def _is_complete(block: memoryview, found: list[tuple[int, Record]]) -> bool:
+def _is_complete(claim: Head | None, found: list[tuple[int, Record]]) -> bool:
     """Whether the block can have no other records than these."""
     first, _ = found[0]
     # The table ends before the first object: that may leave room for just these.
     if (first - HEADER_BYTES) // RECORD_BYTES == len(found):
         return True
     # The header may be damaged, but hardly so that it tells of others, and of just these.
-    return claims(block)[1:] == (len(found), sum(record.room for _, record in found))
+    payload = sum(record.room for _, record in found)
+    return claim is not None and (claim.count, claim.payload) == (len(found), payload)

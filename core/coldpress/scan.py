@@ -21,7 +21,7 @@ from coldpress.block import (
     RECORD_BYTES,
     BlockError,
     Head,
-    claims,
+    claimed,
     read_head,
     read_object,
     read_record,
@@ -118,8 +118,11 @@ class Scan:
             self.states[number] = state
             if state != State.UNUSED:
                 self.used = number + 1
-        for offset in self.having(State.TORN):
-            self.states[space.number(offset)] = self._scan(offset, last=True)
+        # Those that are damaged last: a sector of another block may be in them, and all that such a
+        # block has is known by then.
+        for state in (State.TORN, State.PARTIAL):
+            for offset in self.having(state):
+                self.states[space.number(offset)] = self._scan(offset, last=True)
         own = self.having(State.GOOD, State.SALVAGED, State.PARTIAL)
         for offset in self.having(State.GARBAGE):
             if own and offset < own[-1]:  # blocks are used one after the other, so this one was
@@ -135,7 +138,10 @@ class Scan:
     # -- a block ----------------------------------------------------------------------------
 
     def _scan(self, offset: int, *, last: bool) -> State:
-        """Take what is in the block. One past W is torn until the `last` look, when W is known."""
+        """Take what is in the block.
+
+        Until the `last` look one past W is torn, and one that is damaged partial.
+        """
         try:
             head = self._head(offset)
             if head is not None:
@@ -143,6 +149,8 @@ class Scan:
             # As `_head` left it; a block whose first page is zeros was never written, or voided.
             if self._block[: self._page_size] == self._zeros:
                 return State.UNUSED
+            if not last:
+                return State.PARTIAL
             return self._salvage(offset, self._read(offset, self._space.block))
         except DeviceError as error:
             return self._piecemeal(offset, error, last=last)
@@ -150,16 +158,15 @@ class Scan:
     def _head(self, offset: int) -> Head | None:
         """The block's header, read with its records; None if none of this pipeline is whole."""
         pages = read_head_pages(self._image, offset, self._block, self._page_size)
-        return self._checked(pages)
+        return self._checked(offset, pages)
 
-    def _checked(self, page: memoryview) -> Head | None:
+    def _checked(self, offset: int, page: memoryview) -> Head | None:
         """The header and its records at the start of these pages, if they are ours and whole."""
-        try:
-            head = read_head(page, self._page_size)
-        except BlockError:
+        head = self._whole_head(page)
+        if head is None or head.identity.uuid != self._uuid:
             return None
-        if head.identity.uuid != self._uuid:
-            return None
+        if head.identity.number != self._space.number(offset):
+            return None  # another block's: it went astray
         try:
             self._sealing.check(page, head)
         except BlockError:
@@ -209,9 +216,11 @@ class Scan:
             if block[: self._page_size] == self._zeros:
                 return State.UNUSED
             readable = block[: min(bad, default=len(block))]
-            head = self._checked(readable)
+            head = self._checked(offset, readable)
             if head is not None:
                 return self._by_head(offset, head, last=last, read=True)
+        if not last:
+            return State.PARTIAL
         state = self._salvage(offset, block)
         if not bad or state == State.SALVAGED or (state != State.PARTIAL and 0 not in bad):
             return state
@@ -227,25 +236,33 @@ class Scan:
     def _salvage(self, offset: int, block: memoryview) -> State:
         """Take the records that can still be told from the block's bytes."""
         space = self._space
-        if self._is_foreign(block):
-            return State.FOREIGN
+        head = self._whole_head(block)
+        if head is not None and head.identity.uuid != self._uuid:
+            return State.FOREIGN  # another pipeline's, so its objects are not ours
         epochs = range(self._first_epoch, self.epoch + 1)
-        found = salvage(block, epochs, self._newest.slots, self._sealing)
+        number = space.number(offset)
+        found = salvage(
+            block, number, epochs, self._newest.slots, self._sealing, self._newest.lacks
+        )
         if not found.records:
-            return State.PARTIAL if claims(block)[0] == self._uuid else State.GARBAGE
+            claim = claimed(block)
+            ours = claim is not None and claim.identity.uuid == self._uuid
+            return State.PARTIAL if ours else State.GARBAGE
         payload = sum(record.room for _, record in found.records)
         self._newest.salvaged.add(offset)
         space.found(offset, found.stamp, space.block // self._page_size, payload)
         for at, record in found.records:
             self._newest.take_record(offset, at, record, block)
-        return State.SALVAGED if found.complete else State.PARTIAL
+        # Under another block's header, all of that one may have been found, and nothing of its own.
+        astray = head is not None and head.identity.number != number
+        return State.SALVAGED if found.complete and not astray else State.PARTIAL
 
-    def _is_foreign(self, block: memoryview) -> bool:
-        """Whether another pipeline's header is whole, so that its objects are not ours."""
+    def _whole_head(self, block: memoryview) -> Head | None:
+        """The header and records that stand there, whoever's they are, if they are whole."""
         try:
-            return read_head(block, self._page_size).identity.uuid != self._uuid
+            return read_head(block, self._page_size)
         except BlockError:
-            return False
+            return None
 
     # -- the device -------------------------------------------------------------------------
 

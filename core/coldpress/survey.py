@@ -8,6 +8,7 @@ import attrs
 
 from coldpress.block import (
     HEADER_BYTES,
+    PLACE_MASK,
     RECORD_BYTES,
     BlockError,
     Head,
@@ -147,7 +148,7 @@ class Survey:
             at = range(HEADER_BYTES, table_bytes(head.count), RECORD_BYTES)
             records = [read_record(block, one) for one in at]
         elif state in (State.SALVAGED, State.PARTIAL, State.UNKNOWN):
-            records = self._salvaged(block)
+            records = self._salvaged(number, block)
         seen = [self._seen(offset, one, block, bad, head) for one in records]
         stray = self._stray(block, head, records) if state == State.GOOD and not bad else 0
         return Look(number, offset, state, head, tuple(seen), bad, stray)
@@ -158,10 +159,13 @@ class Survey:
         except BlockError:
             return None
 
-    def _salvaged(self, block: memoryview) -> list[Record]:
+    def _salvaged(self, number: int, block: memoryview) -> list[Record]:
         one = self.superblock
         epochs = range(one.first_epoch, self.scan.epoch + 1)
-        found = salvage(block, epochs, one.slots, self._sealing)
+        stamp = self.space.stamp(self.offset(number)) & PLACE_MASK  # as the scan has decided
+        found = salvage(
+            block, number, epochs, one.slots, self._sealing, lambda one: one.place == stamp
+        )
         return [attrs.evolve(record, place=at) for at, record in found.records]
 
     def _seen(

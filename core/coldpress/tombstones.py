@@ -51,6 +51,8 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
             return 0
         if header.identity.uuid != store.superblock.uuid:
             continue
+        if header.identity.number != space.number(offset):
+            return 0
         try:
             store.sealing.check(page, header)
         except BlockError:

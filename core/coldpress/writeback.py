@@ -252,7 +252,7 @@ class Writeback:
         if start < 0:
             self.undo(block, restore=not (keep or log))
             return False
-        identity = self._store.next_identity()
+        identity = self._store.next_identity(start)
         objects = _Objects(self._entries, self._codecs)
         length = sum(victim.length - self._entries.seal for victim in block.victims)
         self.leaving += length

@@ -74,12 +74,15 @@ class BlockIdentity:
         epoch: raised each time that the device is opened.
         sequence: the block's number, counted in the order in which blocks are sealed.
         durable: every block up to this sequence was flushed before this header was made.
+        number: where on the device the block is, in blocks from the first: in any other place it
+            is damage.
     """
 
     uuid: bytes
     epoch: int
     sequence: int
     durable: int = 0
+    number: int = 0
 
 
 @attrs.frozen

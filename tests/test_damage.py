@@ -13,14 +13,17 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from damage import Image, Place, large, small
 from once import on_one_python
 
+import coldpress
 from coldpress.testing.crash import SECTOR
-from coldpress.testing.pages import PAGE
+from coldpress.testing.pages import PAGE, same
+from coldpress.testing.shapes import described
 
 pytestmark = on_one_python
 
@@ -55,6 +58,23 @@ def test_a_byte_behind_what_was_written_is_no_damage() -> None:
         damaged = bytearray(image.bytes)
         damaged[at] ^= 1 << rng.randrange(8)
         assert set(image.read(damaged)) == {"right"}, f"byte {at}"
+
+
+@pytest.mark.parametrize("use", ["file", "nvme"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_file_is_known_by_the_other_superblock(use: str, which: int, tmp_path: Path) -> None:
+    image = small()
+    damaged = bytearray(image.bytes)
+    damaged[which * image.area] ^= 0xFF
+    path = tmp_path / "cold.img"
+    path.write_bytes(damaged)
+    device = {"use": use, "path": str(path), "persistent": True}
+    with coldpress.open(described(image.shape(), device=device)) as pipeline:
+        for slot, value in enumerate(image.held):
+            if value is not None:
+                assert same(pipeline.load(slot), value)
+    with pytest.raises(coldpress.DeviceError, match="holds what a persistent pipeline keeps"):
+        coldpress.open(described(image.shape(), device={**device, "persistent": False}))
 
 
 def some_bytes(image: Image, rng: random.Random) -> Damage:

@@ -14,7 +14,8 @@ from pathlib import Path
 import attrs
 
 import coldpress
-from coldpress.layout import PERSISTENT_MAGIC, SUPERBLOCK_MAGIC
+from coldpress.flat import OS_PAGE
+from coldpress.layout import LARGEST_AREA, PERSISTENT_MAGIC, SUPERBLOCK_MAGIC
 from coldpress_plugins.devices import linux
 
 HEAD = 128 << 10
@@ -253,13 +254,19 @@ def _is_zero(fd: int, start: int) -> bool:
         start += len(data)
 
 
+def _has_second_superblock(fd: int) -> bool:
+    """Whether a persistent pipeline's superblock B is there: A may be damaged."""
+    places = range(OS_PAGE, LARGEST_AREA + 1, OS_PAGE)
+    return any(os.pread(fd, len(PERSISTENT_MAGIC), at) == PERSISTENT_MAGIC for at in places)
+
+
 def _refuse_foreign(image: Image, may_be_kept: bool) -> None:
     fd = int(image.fd)  # a plain number: the reader keeps it, and the error's traceback the reader
     with open(fd, "rb", closefd=False) as reader:
         head = reader.read(HEAD)
     if head.startswith(SUPERBLOCK_MAGIC):
         return
-    if head.startswith(PERSISTENT_MAGIC):
+    if head.startswith(PERSISTENT_MAGIC) or _has_second_superblock(fd):
         if may_be_kept:
             return
         raise coldpress.DeviceError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -261,6 +263,35 @@ def test_both_superblocks_damaged_is_the_end(path: Path, model: Model, capsys: C
         assert "both superblocks are damaged" in capsys.readouterr().err
 
 
+def test_an_image_that_was_cut_off_is_told(path: Path, model: Model, capsys: Capture) -> None:
+    block, _ = newest_with(path, 7)
+    os.truncate(path, block + 100)
+    status, result = fsck(path, capsys)
+    assert status == 1
+    assert kinds(result)[-1] == "short"
+    assert fsck(path, capsys, "--repair")[0] == 1
+    assert fsck(path, capsys)[1]["findings"] == []
+
+
+def test_ctrl_c_ends_the_repair_in_order(
+    path: Path, model: Model, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = damaged_everywhere(path)
+    store = coldpress.Pipeline.store
+
+    def pressed(self: coldpress.Pipeline, slot: int, data: coldpress.Buffer) -> None:
+        signal.raise_signal(signal.SIGINT)
+        store(self, slot, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(coldpress.Pipeline, "store", pressed)
+        assert main(["fsck", str(path), "--repair"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert fsck(path, capsys, "--repair")[0] == 1
+    assert fsck(path, capsys)[1]["findings"] == []
+    holds(path, model, without=lost)
+
+
 def test_what_can_not_be_looked_at_is_one_line(path: Path, tmp_path: Path, capsys: Capture) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"something else" * 1000)
@@ -339,7 +370,7 @@ def test_what_was_changed_meanwhile_is_not_repaired(path: Path, model: Model) ->
     image.close()
     opened(path).close()
     with pytest.raises(coldpress.DeviceUnusable, match="changed since it was looked at"):
-        repair(image, found, looks, "", lambda done, count: None)
+        repair(image, found, looks, "", lambda done, count: None, lambda: False)
 
 
 def test_an_encrypted_image_is_verified_without_its_key_and_repaired_with_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,12 @@ from images import (
 import coldpress
 from coldpress.block import HEADER_BYTES, RECORD_BYTES
 from coldpress.durablestore import DurableStore
+from coldpress.image import Image, read_persistent
 from coldpress.rereading import read_again
+from coldpress.roles.packer import KIND_TOMBSTONE, KIND_WORD
+from coldpress.scan import State
 from coldpress.superblock import COMPRESSOR, decode
+from coldpress.survey import Survey
 from coldpress.testing.pages import PAGE, page, same
 
 
@@ -193,6 +198,37 @@ def test_one_copy_of_a_record_is_enough(path: Path, model: Model) -> None:
             else:
                 assert found == model.get(slot) or same(found, model[slot])
     assert 10 < lost < 30  # those with a damaged copy, which a load looks at
+
+
+def test_no_header_is_needed_where_there_are_tombstones(path: Path, model: Model) -> None:
+    """They have no object, so in the table they look like what stands in front of one."""
+    with opened(path) as pipeline:
+        for slot in range(20, 30):
+            pipeline.store(slot, page("text", slot, 3))
+            pipeline.invalidate(slot)
+            del model[slot]
+        pipeline.sync()
+        for slot in range(10):
+            pipeline.store(slot, page("word", slot, 3))
+            model[slot] = page("word", slot, 3)
+        for slot in range(10, 13):
+            pipeline.invalidate(slot)
+            del model[slot]
+    kinds = [{one.kind for one in header.records} for header in blocks(path).values()]
+    assert {KIND_TOMBSTONE} in kinds
+    assert {KIND_TOMBSTONE, KIND_WORD} in kinds
+    for at in blocks(path):
+        flip(path, at + 57)
+    assert salvaged(path) == {State.SALVAGED: len(kinds)}
+    holds(path, model)
+
+
+def salvaged(path: Path) -> Counter[State]:
+    with Image(str(path)) as image:
+        survey = Survey(image, read_persistent(image))
+        return Counter(
+            State(one) for one in survey.scan.states if one not in (State.UNUSED, State.GOOD)
+        )
 
 
 def test_records_whose_copies_agree_hide_older_ones_though_their_objects_are_damaged(

@@ -13,7 +13,16 @@ from coldpress.scan import State
 from coldpress.survey import Look, Seen, Survey
 
 Kind = Literal[
-    "superblock", "torn", "unreadable", "records", "header", "object", "superseded", "copy", "stray"
+    "superblock",
+    "short",
+    "torn",
+    "unreadable",
+    "records",
+    "header",
+    "object",
+    "superseded",
+    "copy",
+    "stray",
 ]
 
 HARMLESS: tuple[Kind, ...] = ("torn",)
@@ -44,18 +53,17 @@ class Finding:
         """Whether it is worth an exit status."""
         return self.kind not in HARMLESS
 
-    @property
-    def loses(self) -> bool:
-        """Whether something is lost by it."""
-        return bool(self.slots) or self.unknown
 
-
-def of_superblocks(found: Persistent) -> Iterator[Finding]:
-    """What is wrong with one of them; one is whole."""
+def of_superblocks(found: Persistent, size: int) -> Iterator[Finding]:
+    """What is wrong with one of them, one is whole; or with the image, of `size` bytes."""
     for area in found.areas:
         if area.superblock is None:
             text = f"superblock {area.name} is damaged ({area.problem}); the other one counts"
             yield Finding("superblock", text, None, area.offset)
+    wanted = found.superblock.size
+    if size < wanted:
+        text = f"the image has {size} bytes and not {wanted}: what was behind them is lost"
+        yield Finding("short", text, None, size, unknown=True)
 
 
 def of_blocks(survey: Survey, step: Callable[[int], None]) -> Iterator[tuple[Look, list[Finding]]]:

@@ -7,7 +7,7 @@ what is good is stored anew; and only when that is durable are the damaged block
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -42,12 +42,19 @@ class Repaired:
 
 
 def repair(
-    image: Image, found: Persistent, looks: Sequence[Look], key: str, progress: Progress
+    image: Image,
+    found: Persistent,
+    looks: Sequence[Look],
+    key: str,
+    progress: Progress,
+    stop: Callable[[], bool],
 ) -> Repaired:
     """Repair an image in which the blocks of these looks are damaged; it is closed by this.
 
-    `key` is the path of its key file, or nothing. Raises `ConfigError` if a plugin is missing that
-    made what is there, `DeviceError` if the device can not be written or has no room.
+    `key` is the path of its key file, or nothing; `stop` tells between two steps whether to end
+    with `KeyboardInterrupt`, and all is in order then. Raises `ConfigError` if a plugin is missing
+    that made what is there, `DeviceError` if the device can not be written, or has not the room of
+    a block.
     """
     if found.superblock.encrypted and not key:
         raise DeviceUnusable(f"{image.path} is encrypted: --key FILE is needed to repair it")
@@ -59,7 +66,7 @@ def repair(
     if given_up:
         _give_up(_config(path, kind, one, key), one, given_up)
     with Pipeline(_config(path, kind, one, key), synchronous=True, progress=progress) as pipeline:
-        return _Repair(pipeline, one).run(damaged)
+        return _Repair(pipeline, one).run(damaged, stop)
 
 
 def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
@@ -121,14 +128,16 @@ class _Repair:
         if store.opened != before.generation:
             raise DeviceUnusable("the image was changed since it was looked at: try again")
 
-    def run(self, looks: Sequence[Look]) -> Repaired:
+    def run(self, looks: Sequence[Look], stop: Callable[[], bool]) -> Repaired:
         space = self._home.space
         stamps = {look.offset: space.stamp(look.offset) for look in looks}
         for look in looks:
             for seen in look.seen:
+                if stop():
+                    raise KeyboardInterrupt
                 if seen.slots:
                     self._record(look, seen)
-        self._pipeline.sync()
+            self._pipeline.sync()  # the block is free for the next one's objects
         for offset, stamp in stamps.items():
             if space.stamp(offset) != stamp:
                 continue  # it became free, and was written again

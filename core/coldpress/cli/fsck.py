@@ -12,6 +12,7 @@ import attrs
 from coldpress.cli import images, workload
 from coldpress.cli.output import print_table
 from coldpress.fsck import CHECKED, Finding, of_blocks, of_superblocks
+from coldpress.harness.interrupt import Interrupt
 from coldpress.harness.progress import Progress
 from coldpress.image import Image, read_persistent
 from coldpress.repair import Repaired, repair
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     ):
         found = read_persistent(image, args.key)
         survey = Survey(image, found, progress.reading)
-        findings = list(of_superblocks(found))
+        findings = list(of_superblocks(found, image.size))
         looks: list[Look] = []
         blocks = list(survey.numbers(*CHECKED))
         progress.phase("verifying", len(blocks))
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
             findings += its
         repaired = None
         if args.repair and any(one.is_damage for one in findings):
-            repaired = repair(image, found, looks, args.key, progress.reading)
+            with Interrupt() as stop:
+                repaired = repair(image, found, looks, args.key, progress.reading, stop)
     report = _Report(args.image, len(blocks), findings, repaired)
     report.print_json() if args.json else report.print()
     return report.status
@@ -96,6 +98,11 @@ class _Report:
         return [one.block for one in self.findings if one.unknown and one.block is not None]
 
     @property
+    def loses(self) -> bool:
+        """Whether something is lost, or may be."""
+        return any(one.slots or one.unknown for one in self.findings)
+
+    @property
     def damaged(self) -> bool:
         """Whether something is."""
         return any(one.is_damage for one in self.findings)
@@ -104,7 +111,7 @@ class _Report:
     def status(self) -> int:
         """The exit status."""
         if self.repaired is not None:
-            return 1 if self.lost or self.unknown or self.repaired.refused else 0
+            return 1 if self.loses or self.repaired.refused else 0
         return 1 if self.damaged else 0
 
     def print(self) -> None:

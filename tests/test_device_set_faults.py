@@ -125,10 +125,12 @@ def test_a_damaged_object_is_named_and_the_rest_moves(use: str) -> None:
         verify(pipeline, model)
 
 
-def test_with_a_damaged_header_objects_are_moved_one_by_one() -> None:
-    with opened() as pipeline:
+@pytest.mark.parametrize("encrypt", ["", "ephemeral"])
+def test_with_a_damaged_header_objects_are_moved_one_by_one(encrypt: str) -> None:
+    device = {**MEMORY, "encrypt": encrypt}
+    with opened(device=device) as pipeline:
         model = fill(pipeline)
-        pipeline.add_device(MEMORY)
+        pipeline.add_device(device)
         one = member(pipeline, 0)
         for block in one.space.used[2:6]:
             one.device.write(block + 8, b"\xff\xff\xff\xff")

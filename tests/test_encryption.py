@@ -21,6 +21,7 @@ import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from forgeries import read_records
 from keys import key_file
+from once import on_one_python
 
 import coldpress
 from coldpress import ConfigError, Pipeline, ReservedMapping
@@ -329,6 +330,7 @@ class Spy:
         pipeline._codecs.current = codec, noted
 
 
+@on_one_python
 @pytest.mark.parametrize("packer", PACKERS)
 @pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
 def test_nothing_of_a_page_is_on_the_device(

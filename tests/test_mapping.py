@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,19 @@ class TestMapping:
         assert again in numbers[::2]
         assert not any(mapping.view[again * MIB : (again + 1) * MIB])
         assert bytes(mapping.view[numbers[1] * MIB : (numbers[1] + 1) * MIB]) == b"\xaa" * MIB
+
+    def test_locked_memory_that_the_system_does_not_take_back_is_overwritten(self) -> None:
+        mapping = ReservedMapping(PoolBudget(8 * MIB), OS_PAGE, 8)
+        number = mapping.acquire(OS_PAGE)
+        extent = mapping.view[number * OS_PAGE : (number + 1) * OS_PAGE]
+        libc = ctypes.CDLL(None, use_errno=True)
+        address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(extent)))
+        if libc.mlock(address, ctypes.c_size_t(OS_PAGE)):
+            pytest.skip("this process may not lock memory")
+        for end in (lambda: mapping.release(number, OS_PAGE), mapping.close):
+            extent[:] = b"\xaa" * OS_PAGE
+            end()
+            assert not any(extent)
 
     def test_close_gives_all_back_while_the_view_is_held(self) -> None:
         mapping = ReservedMapping(PoolBudget(8 * MIB), MIB, 8)

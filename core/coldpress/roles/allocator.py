@@ -117,7 +117,10 @@ class Allocator(Component):
 
     @abc.abstractmethod
     def free(self, handle: int) -> None:
-        """End the object. Its bytes may be anything afterwards; empty pages go back at once."""
+        """End the object, and leave nothing of it in the pool.
+
+        Its bytes are overwritten, unless its pages go back to the system; empty ones do at once.
+        """
 
     @abc.abstractmethod
     def compact(self) -> int:

@@ -227,16 +227,19 @@ def test_one_that_is_not_encrypted_is_refused_with_a_key(shape: Describe, key: s
         assert not pipeline.stats().stored_pages
 
 
+@pytest.mark.parametrize("sealed", [True, False], ids=["with another key", "not encrypted"])
 def test_one_superblock_that_was_changed_is_as_damaged(
-    shape: Describe, tmp_path: Path, key: str
+    shape: Describe, tmp_path: Path, key: str, sealed: bool
 ) -> None:
     with coldpress.open(shape(device=keyed(key))) as pipeline:
         model = filled(pipeline)
     image = bytearray((tmp_path / "cold.img").read_bytes())
     area = decode(memoryview(image)).area
     newest = max((0, area), key=lambda at: decode(memoryview(image)[at:]).generation)
-    raised = attrs.evolve(decode(memoryview(image)[newest:]), generation=1 << 30, slots=SLOTS * 2)
-    forged = raised.encode(Cipher.of_key(bytes(32), raised.uuid))
+    raised = attrs.evolve(
+        decode(memoryview(image)[newest:]), generation=1 << 30, slots=SLOTS * 2, encrypted=sealed
+    )
+    forged = raised.encode(Cipher.of_key(bytes(32), raised.uuid) if sealed else None)
     image[newest : newest + len(forged)] = forged
     (tmp_path / "cold.img").write_bytes(image)
     with coldpress.open(shape(device=keyed(key))) as pipeline:

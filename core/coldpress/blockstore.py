@@ -14,7 +14,6 @@ from coldpress.devicespace import DeviceSpace
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
 from coldpress.folio import folio_limit
-from coldpress.keyfile import EPHEMERAL
 from coldpress.layout import reserve_blocks, seal_bytes
 from coldpress.mark import Mark
 from coldpress.opendevice import OpenDevice
@@ -78,7 +77,7 @@ class BlockStore:
         self._freed_at_discard = 0
         self._scratch = threading.local()
         self.sealing = Sealing()
-        if device.encrypt == EPHEMERAL:
+        if device.encrypt and not device.persistent:
             from coldpress.cipher import Cipher  # here alone: what it needs may not be installed
 
             self.sealing = Sealing(Cipher.ephemeral(self._uuid))

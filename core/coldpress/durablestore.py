@@ -73,7 +73,9 @@ class DurableStore(BlockStore):
         ciphers = _ciphers(device.encrypt) if device.encrypt else None
         found = [self._read_area(device, at, area, ciphers) for at in (0, area)]
         whole = [one for one in found if isinstance(one, Superblock)]
-        newest = max(whole, key=lambda one: one.generation, default=None)
+        # With a key that opens one of them, the other can be plain only by a forgery.
+        ours = [one for one in whole if one.encrypted] if ciphers else []
+        newest = max(ours or whole, key=lambda one: one.generation, default=None)
         wrong = self._why_not(device, newest, found)
         if newest is not None and not wrong:
             self.superblock = newest

@@ -31,6 +31,7 @@ from coldpress.superblock import (
     SuperblockError,
     WrongKey,
     decode,
+    newest_of,
 )
 
 _EPOCHS = 1 << 20  # a record's sequence has 20 bits for the epoch
@@ -73,9 +74,7 @@ class DurableStore(BlockStore):
         ciphers = _ciphers(device.encrypt) if device.encrypt else None
         found = [self._read_area(device, at, area, ciphers) for at in (0, area)]
         whole = [one for one in found if isinstance(one, Superblock)]
-        # With a key that opens one of them, the other can be plain only by a forgery.
-        ours = [one for one in whole if one.encrypted] if ciphers else []
-        newest = max(ours or whole, key=lambda one: one.generation, default=None)
+        newest = newest_of(whole, ciphers)
         wrong = self._why_not(device, newest, found)
         if newest is not None and not wrong:
             self.superblock = newest

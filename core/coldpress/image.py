@@ -17,7 +17,7 @@ from coldpress.keyfile import read_key_file
 from coldpress.layout import LARGEST_AREA, PERSISTENT_MAGIC, SUPERBLOCK_MAGIC
 from coldpress.rereading import read_piecemeal
 from coldpress.sealing import Sealing, WithoutKey
-from coldpress.superblock import Ciphers, Superblock, SuperblockError, WrongKey, decode
+from coldpress.superblock import Ciphers, Superblock, SuperblockError, WrongKey, decode, newest_of
 
 _UNIT = 4096  # what superblocks begin at a multiple of
 _HEAD = 2 * LARGEST_AREA  # both superblocks end before, however large the device is
@@ -133,8 +133,8 @@ def read_persistent(image: Image, key: str = "") -> Persistent:
     first = _area("A", head, 0, ciphers)
     at = first.superblock.area if first.superblock else _find_second(head)
     second = _area("B", head, at, ciphers) if at else Area("B", 0, None, "not found")
-    whole = [one.superblock for one in (first, second) if one.superblock]
-    if not whole:
+    newest = newest_of([one.superblock for one in (first, second) if one.superblock], ciphers)
+    if newest is None:
         magics = [bytes(head[at : at + len(PERSISTENT_MAGIC)]) for at in range(0, _HEAD, _UNIT)]
         if PERSISTENT_MAGIC not in magics:
             raise DeviceUnusable(f"{image.path} is no image of a persistent pipeline")
@@ -143,7 +143,6 @@ def read_persistent(image: Image, key: str = "") -> Persistent:
             f"{image.path}: both superblocks are damaged ({problems}), and without them it can not "
             "be told what the blocks have"
         )
-    newest = max(whole, key=lambda one: one.generation)
     if ciphers is not None and not newest.encrypted:
         raise DeviceUnusable(f"{image.path} is not encrypted, but a key was given")
     sealing = Sealing(ciphers(newest.uuid) if ciphers else None)

@@ -197,6 +197,13 @@ def decode(data: memoryview, ciphers: Ciphers | None = None) -> Superblock:
     )
 
 
+def newest_of(whole: Sequence[Superblock], ciphers: Ciphers | None) -> Superblock | None:
+    """Which of the superblocks that are whole counts, decoded with these; None if there is none."""
+    # Beside one that the key opens, one that is not encrypted is somebody else's.
+    opened = [one for one in whole if one.encrypted] if ciphers else []
+    return max(opened or whole, key=lambda one: one.generation, default=None)
+
+
 def _encode_id(one: KnownId) -> bytes:
     name = one.name.encode()
     options = json.dumps(one.options, sort_keys=True).encode()

@@ -35,10 +35,10 @@ EPOCH_AT = 44
 
 @attrs.frozen
 class Salvaged:
-    """The records that were found, all of one use of the block.
+    """The records that were found.
 
     Attributes: `records`, each with its place in the block; `stamp`, the low 24 bits of the block's
-    sequence; `complete`, whether it is sure that there were no others.
+    sequence, which those of its own have; `complete`, whether it is sure that it had no others.
     """
 
     records: list[tuple[int, Record]]
@@ -66,12 +66,11 @@ def salvage(
         return Salvaged([], 0, False)
     claim = claimed(block)
     stamp = _stamp(claim, number, stamped.values(), lacks)
-    records = {at: one for at, one in stamped.items() if one.place == stamp}
-    for at, one, _ in tabled:
-        if at not in stamped:
-            records[at] = attrs.evolve(one, place=stamp)
-    found = sorted(records.items())
-    return Salvaged(found, stamp, _is_complete(claim, found))
+    own = {at: one for at, one in stamped.items() if one.place == stamp}
+    own |= {at: attrs.evolve(one, place=stamp) for at, one, _ in tabled if at not in stamped}
+    # What went astray from a block where it is not known any more: a load will tell.
+    others = {at: one for at, one in stamped.items() if at not in own and lacks(one)}
+    return Salvaged(sorted((own | others).items()), stamp, _is_complete(claim, sorted(own.items())))
 
 
 def _stamp(

@@ -160,12 +160,17 @@ class Survey:
             return None
 
     def _salvaged(self, number: int, block: memoryview) -> list[Record]:
-        one = self.superblock
+        one, start = self.superblock, self.offset(number)
+        inside = range(start, start + len(block))
+        stamp = self.space.stamp(start) & PLACE_MASK
+
+        def is_taken(record: Record) -> bool:
+            """Whether the scan has taken it: it is the block's own, or counts."""
+            slots = range(record.slot, record.slot + (1 << record.order))
+            return record.place == stamp or any(self.where(slot) in inside for slot in slots)
+
         epochs = range(one.first_epoch, self.scan.epoch + 1)
-        stamp = self.space.stamp(self.offset(number)) & PLACE_MASK  # as the scan has decided
-        found = salvage(
-            block, number, epochs, one.slots, self._sealing, lambda one: one.place == stamp
-        )
+        found = salvage(block, number, epochs, one.slots, self._sealing, is_taken)
         return [attrs.evolve(record, place=at) for at, record in found.records]
 
     def _seen(

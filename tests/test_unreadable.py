@@ -23,7 +23,9 @@ from images import (
 )
 
 import coldpress
+from coldpress import checkpoint
 from coldpress.block import HEADER_BYTES, RECORD_BYTES
+from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.image import Image, read_persistent
 from coldpress.rereading import read_again
@@ -229,6 +231,22 @@ def salvaged(path: Path) -> Counter[State]:
         return Counter(
             State(one) for one in survey.scan.states if one not in (State.UNUSED, State.GOOD)
         )
+
+
+def test_tombstones_are_kept_while_what_may_be_older_can_not_be_read(
+    path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The opening could read the block; then it can not, and a `sync` looks for tombstones."""
+    monkeypatch.setattr(checkpoint, "are_many", lambda store, entries: True)
+    block, _ = newest_with(path, 7)
+    with opened(path) as pipeline:
+        assert isinstance(pipeline._entries, DurableEntries)
+        pipeline.invalidate(7)
+        with unreadable(Fault([range(block, block + PAGE)])):
+            pipeline.sync()
+            assert pipeline._entries.tombstones == 2
+    del model[7]
+    holds(path, model)
 
 
 def test_records_whose_copies_agree_hide_older_ones_though_their_objects_are_damaged(

@@ -217,6 +217,47 @@ def test_what_is_not_known_is_said(path: Path, model: Model, capsys: Capture) ->
     assert fsck(path, capsys)[1]["findings"] == []
 
 
+@pytest.mark.parametrize("slot", [3, 5, 7, 38])
+def test_a_block_whose_first_page_was_wiped_is_found(
+    path: Path, model: Model, capsys: Capture, slot: int
+) -> None:
+    """Whatever is left behind it comes back; of a block of one page, nothing is."""
+    block, _ = newest_with(path, slot)
+    header = blocks(path)[block]
+    left = {one.slot for one in header.records if one.place >= PAGE}
+    overwrite(path, block, bytes(PAGE))
+    status, result = fsck(path, capsys)
+    if header.pages == 1:
+        assert result["findings"] == []
+        return
+    assert (status, kinds(result)) == (1, ["wiped"])
+    status, result = fsck(path, capsys, "--repair")
+    assert (status, result["repaired"]["voided"]) == (1, 1)
+    assert fsck(path, capsys)[1]["findings"] == []
+    with opened(path) as pipeline:
+        assert left
+        for one in left & model.keys():
+            assert same(pipeline.load(one), model[one])
+
+
+def test_a_write_that_an_opening_has_cleared_away_is_no_finding(
+    path: Path, capsys: Capture
+) -> None:
+    filled(path)
+    pipeline = opened(path)
+    for slot in (9, 10, 11, 12, 13):
+        pipeline.store(slot, page("text", slot, 2))
+    pipeline.sync()
+    image = path.read_bytes()
+    pipeline.close()
+    path.write_bytes(image)
+    _, inline = newest_with(path, 9)
+    flip(path, inline + RECORD_BYTES + 2)
+    assert kinds(fsck(path, capsys)[1]) == ["torn"]
+    opened(path).close()
+    assert fsck(path, capsys)[1]["findings"] == []
+
+
 def test_a_block_that_can_not_be_read_is_given_up_by_repair_alone(
     path: Path, model: Model, capsys: Capture
 ) -> None:

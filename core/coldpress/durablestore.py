@@ -229,6 +229,15 @@ class DurableStore(BlockStore):
             home.write(block + size, memoryview(reserve(before - size)))
         home.write(block, packed.data)
 
+    def void(self, block: int) -> None:
+        """Make the block at this offset as if it had never been written. Raises `DeviceError`."""
+        (home,) = self.space.members
+        # The first page last: as long as it is there, whoever opens the device does this again.
+        page, rest = self._page_size, self.space.block - self._page_size
+        if rest:
+            home.write(block + page, memoryview(reserve(rest)))
+        home.write(block, memoryview(reserve(page)))
+
     def failed(self, block: int, error: DeviceError) -> None:
         # Its sequence stays among those that are being written: up to the watermark a block is
         # trusted, and this one may be there in part.

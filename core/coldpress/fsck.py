@@ -18,6 +18,7 @@ Kind = Literal[
     "torn",
     "unreadable",
     "records",
+    "wiped",
     "header",
     "object",
     "superseded",
@@ -28,7 +29,14 @@ Kind = Literal[
 HARMLESS: tuple[Kind, ...] = ("torn",)
 """What is no damage: a crash leaves it, and the next opening clears it away."""
 
-CHECKED = (State.GOOD, State.TORN, State.SALVAGED, State.PARTIAL, State.UNKNOWN)
+CHECKED = (
+    State.GOOD,
+    State.TORN,
+    State.SALVAGED,
+    State.PARTIAL,
+    State.UNKNOWN,
+    State.WIPED,
+)
 """The blocks in which there is something to check."""
 
 
@@ -97,6 +105,12 @@ def _of_block(look: Look) -> Iterator[Finding]:
             "others, whose slots have an older version or nothing, or its write was cut short"
         )
         yield _finding(look, "records", text, unknown=True)
+    elif look.state == State.WIPED:
+        text = (
+            f"its first page is zeros, so an opening takes it for unused, but {count} records are "
+            "behind it, with the newest of some slots; there may have been others"
+        )
+        yield _finding(look, "wiped", text, unknown=True)
     elif look.state == State.SALVAGED:
         text = f"header or records are damaged; all its {count} records were found, none is lost"
         yield _finding(look, "header", text)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
-from coldpress.flat import reserve
 from coldpress.newest import Newest
 from coldpress.scan import Progress, Scan, State
 
@@ -38,6 +37,7 @@ class Recovery:
     ) -> None:
         self._entries = entries
         self._page_size = page_size
+        self._store = store
         (self._home,) = store.space.members
         self._space = self._home.space
         self._newest = Newest(
@@ -62,7 +62,7 @@ class Recovery:
             if state > State.GOOD:
                 space.spoilt(space.start + number * space.block, space.block // self._page_size)
         for offset in self.scan.having(State.TORN):
-            self._home.write(offset, memoryview(reserve(self._page_size)))
+            self._store.void(offset)
         plain = self._newest.codecs is None  # the rule; one call less for each slot
         self._newest.settle(self._entries.recovered if plain else self._with_codec)
         space.found_all(self.scan.used)

@@ -61,7 +61,7 @@ def repair(
     path, kind = image.path, "nvme" if image.block else "file"
     image.close()
     damaged = [look for look in looks if look.state != State.TORN]
-    given_up = [look for look in damaged if look.state == State.UNKNOWN]
+    given_up = [look for look in damaged if look.state in (State.UNKNOWN, State.WIPED)]
     one = found.superblock
     if given_up:
         _give_up(_config(path, kind, one, key), one, given_up)
@@ -94,7 +94,7 @@ def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
 
 
 def _give_up(config: PipelineConfig, one: Superblock, looks: Sequence[Look]) -> None:
-    """Write over what can not be read, so that the rest of these blocks can be salvaged.
+    """Write over what can not be read or is wiped, so that the rest of the blocks can be salvaged.
 
     Disks often read a sector again that was written. Raises `DeviceError`.
     """
@@ -102,7 +102,7 @@ def _give_up(config: PipelineConfig, one: Superblock, looks: Sequence[Look]) -> 
     device.open()
     try:
         for look in looks:
-            for at in look.unreadable:
+            for at in (0,) if look.state == State.WIPED else look.unreadable:
                 page = memoryview(reserve(one.page_size))
                 if not at:
                     spoilt_header(page, one.uuid)  # zeros would tell that the block was not used
@@ -145,7 +145,7 @@ class _Repair:
                 self._done.refused += 1
                 continue
             space.spoilt(offset, space.block // self._page_size)
-            self._home.write(offset, memoryview(reserve(self._page_size)))
+            self._store.void(offset)
             self._done.voided += 1
         self._home.device.flush()
         return self._done

@@ -62,6 +62,8 @@ class State(enum.IntEnum):
     """What is in it nobody knows; this pipeline has used no block from here on."""
     UNKNOWN = 7
     """It can not be read, and what records it has is not known."""
+    WIPED = 8
+    """Its first page is zeros, but behind it are records that are newer than any others."""
 
 
 class Scan:
@@ -128,6 +130,22 @@ class Scan:
             if own and offset < own[-1]:  # blocks are used one after the other, so this one was
                 self.states[space.number(offset)] = State.PARTIAL
         self._progress(len(blocks), len(blocks))
+
+    def look_behind_zeros(self) -> None:
+        """Find blocks that are wiped, and take what is left in them; after `run`.
+
+        An opening takes them for unused: it would have to read all of each. Not for devices on
+        which what was discarded may be zeros in part.
+        """
+        for number in range(self._space.count):
+            offset = self._space.start + number * self._space.block
+            wiped = self.states[number] == State.UNUSED and self._is_wiped(offset)
+            if wiped:
+                self.states[number] = State.WIPED
+            if number >= self.used:  # blocks are used one after the other
+                if not wiped:
+                    break
+                self.used = number + 1
 
     def having(self, *states: State) -> list[int]:
         """The offsets of the blocks in which one of these was found."""
@@ -256,6 +274,18 @@ class Scan:
         # Under another block's header, all of that one may have been found, and nothing of its own.
         astray = head is not None and head.identity.number != number
         return State.SALVAGED if found.complete and not astray else State.PARTIAL
+
+    def _is_wiped(self, offset: int) -> bool:
+        """Whether records in the block are newer than any others; these are taken then."""
+        try:
+            block = self._read(offset, self._space.block)
+        except DeviceError:
+            return False
+        if not any(bytes(block)):
+            return False
+        before = self._newest.taken
+        self._salvage(offset, block)
+        return self._newest.taken > before
 
     def _whole_head(self, block: memoryview) -> Head | None:
         """The header and records that stand there, whoever's they are, if they are whole."""

@@ -111,6 +111,8 @@ class Survey:
         self.scan = Scan(image, one, self.space, self._newest, found.sealing, progress)
         self.slots = Slots()
         self.scan.run(guess=True)
+        if not image.block:
+            self.scan.look_behind_zeros()
         self._newest.settle(self._found)
 
     def _found(self, slot: int, word: int, place: int) -> None:
@@ -147,7 +149,7 @@ class Survey:
         if head is not None:
             at = range(HEADER_BYTES, table_bytes(head.count), RECORD_BYTES)
             records = [read_record(block, one) for one in at]
-        elif state in (State.SALVAGED, State.PARTIAL, State.UNKNOWN):
+        elif state in (State.SALVAGED, State.PARTIAL, State.UNKNOWN, State.WIPED):
             records = self._salvaged(number, block)
         seen = [self._seen(offset, one, block, bad, head) for one in records]
         stray = self._stray(block, head, records) if state == State.GOOD and not bad else 0

@@ -314,6 +314,25 @@ def test_an_image_that_was_cut_off_is_told(path: Path, model: Model, capsys: Cap
     assert fsck(path, capsys)[1]["findings"] == []
 
 
+def test_a_full_device_has_room_for_its_repair(path: Path, capsys: Capture) -> None:
+    """All headers are damaged, so all pages move, and there is room for those of a few blocks."""
+    shape: dict[str, Any] = {"device": {"size": "256KiB"}, "allocator": {"limit": "64KiB"}}
+    with opened(path, **shape) as pipeline:
+        for slot in range(27):
+            pipeline.store(slot, page("random", slot, 1))
+        pipeline.sync()
+        used = pipeline.stats().device_bytes
+    assert used > 140 << 10  # of 15 blocks, of which 4 are kept back
+    for at in blocks(path):
+        flip(path, at + 57)
+    status, result = fsck(path, capsys, "--repair")
+    assert (status, result["repaired"]["moved"], result["repaired"]["refused"]) == (0, 27, 0)
+    assert fsck(path, capsys)[1]["findings"] == []
+    with opened(path, **shape) as pipeline:
+        for slot in range(27):
+            assert same(pipeline.load(slot), page("random", slot, 1))
+
+
 def test_ctrl_c_ends_the_repair_in_order(
     path: Path, model: Model, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,7 @@ def repair(
     `key` is the path of its key file, or nothing; `stop` tells between two steps whether to end
     with `KeyboardInterrupt`, and all is in order then. Raises `ConfigError` if a plugin is missing
     that made what is there, `DeviceError` if the device can not be written, or has not the room of
-    a block.
+    a block or two.
     """
     if found.superblock.encrypted and not key:
         raise DeviceUnusable(f"{image.path} is encrypted: --key FILE is needed to repair it")
@@ -137,7 +137,7 @@ class _Repair:
                     raise KeyboardInterrupt
                 if seen.slots:
                     self._record(look, seen)
-            self._pipeline.sync()  # the block is free for the next one's objects
+        self._pipeline.sync()
         for offset, stamp in stamps.items():
             if space.stamp(offset) != stamp:
                 continue  # it became free, and was written again

@@ -275,7 +275,8 @@ class FlakyInBackground(FlakyMachine):
 @pytest.mark.parametrize("machine", [FlakyMachine, FlakyInBackground])
 def test_histories_on_a_flaky_device_lose_nothing(machine: type[FlakyMachine]) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=20, stateful_step_count=30, deadline=None)
+        machine,
+        settings=settings(max_examples=20, stateful_step_count=30, deadline=None, database=None),
     )
     assert {operation for operation, _ in machine.met} >= {"read", "write"}
     assert machine.met.total() > 40

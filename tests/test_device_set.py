@@ -304,6 +304,6 @@ def test_an_added_device_is_told_of_as_any_other() -> None:
     with opened() as pipeline:
         pipeline.add_device({"use": "memory", "size": "2MiB"})
         assert [attrs.astuple(one) for one in pipeline.devices()] == [
-            (0, "memory", 4 << 20, 0, 0, "open"),
-            (1, "memory", 2 << 20, 0, 0, "open"),
+            (0, "memory", 4 << 20, 0, 0, "open", 0, ""),
+            (1, "memory", 2 << 20, 0, 0, "open", 0, ""),
         ]

@@ -298,9 +298,9 @@ def test_the_watermark_stops_before_a_block_that_could_not_be_written(shape: Des
 
         device.write = fails  # type: ignore[method-assign]
         pipeline.store(0, page("text", 0, 2))
+        failed = store._sequence + 1
         with pytest.raises(coldpress.DeviceError, match="no"):
             pipeline.sync()
-        failed = store._sequence
         device.write = write  # type: ignore[method-assign]
         pipeline.sync()
         pipeline.store(0, page("text", 0, 3))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
 from coldpress.errors import PipelineClosed
+from coldpress.health import TRIES
 from coldpress.writeback import Writeback
 
 WRITERS = 2
 """Threads in the background, each with a block in flight."""
 
-_RETRY_SECONDS = 0.05  # after a turn that gave nothing back
+_RETRY_SECONDS = 0.05  # after a turn that gave nothing back; twice as long after each failed write
+_LONGEST_SECONDS = 1.0  # the most that it becomes: so long after it is back, a device is in use
 _PATIENCE = 3  # such turns in a row until a waiting store is told that there is no room
 
 
@@ -71,6 +74,7 @@ class Background:
         self._writeback = writeback
         self._lock = lock
         self._work = threading.Condition(lock)  # for the writers: there is something to do
+        self._again = threading.Condition(lock)  # for the writers, while the device fails
         self._quiet = threading.Condition(lock)  # for `pause`: a writer has come to rest
         self._waiters: deque[threading.Condition] = deque()
         self._busy = 0
@@ -78,6 +82,8 @@ class Background:
         self._closed = False
         self._begun = False  # between the high watermark and the accept threshold
         self._idle_turns = 0  # in a row, that gave nothing back
+        self._retry_at = 0.0  # not before that time, while the device fails
+        self._failed_turns = 0
         self._refused = False  # the first of those who wait has tried since, and needs more room
         self._failure: BaseException | None = None
         self._threads = [
@@ -114,9 +120,11 @@ class Background:
         """Wait until `attempt` gives a payload; -1 if there is truly no room.
 
         Those who came earlier try earlier, so that a small object does not keep overtaking a large
-        one. Raises `PipelineClosed` if the pipeline is closed meanwhile.
+        one. While the device is given up, the outcome of the next try to write is waited for.
+        Raises `PipelineClosed` if the pipeline is closed meanwhile.
         """
         mine = threading.Condition(self._lock)
+        came = self._failed_turns
         self._waiters.append(mine)
         first = False
         try:
@@ -130,7 +138,8 @@ class Background:
                     self._refused = payload < 0
                     if payload >= 0:
                         return payload
-                    if self._idle_turns >= _PATIENCE and not self._busy:
+                    given_up = self._writeback.failures >= TRIES and self._failed_turns > came
+                    if (given_up or self._idle_turns >= _PATIENCE) and not self._busy:
                         self._idle_turns = 0
                         return attempt() if self._writeback.compact() else -1
                     self._begun = True
@@ -154,12 +163,14 @@ class Background:
         self._paused -= 1
         self._idle_turns = 0
         self._work.notify_all()
+        self._again.notify_all()
         self._wake_next()
 
     def close(self) -> None:
         """End the threads and wake all who wait; the lock is let go until they have ended."""
         self._closed = True
         self._work.notify_all()
+        self._again.notify_all()
         self._quiet.notify_all()
         for waiter in self._waiters:
             waiter.notify()
@@ -186,7 +197,7 @@ class Background:
                 while not self._closed:
                     # `close` may have come, and told everybody, while the turn let the lock go.
                     if not self._turn() and not self._closed:
-                        self._work.wait(_RETRY_SECONDS if self._idle_turns else None)
+                        self._rest()
             except BaseException as error:  # a plugin's fault: tell those who wait, do not hang
                 self._failure = error
                 self._closed = True
@@ -194,6 +205,17 @@ class Background:
                     waiter.notify()
                 self._quiet.notify_all()
                 raise
+
+    def _rest(self) -> None:
+        """Wait until there may be something to do."""
+        if not self._begun or self._paused:
+            self._work.wait()
+        elif self._writeback.failures:
+            # Not for `_work`: each store would be one more try of a device that does not answer.
+            left = self._retry_at - time.monotonic()
+            self._again.wait(left if left > 0 else _RETRY_SECONDS)
+        else:
+            self._work.wait(_RETRY_SECONDS if self._idle_turns else None)
 
     def _turn(self) -> bool:
         """Write one block, if it is time and there is one; whether there may be more to do."""
@@ -207,7 +229,9 @@ class Background:
         if not self._begun:
             writeback.tidy()
             return False
-        before = writeback.progress
+        if writeback.failures and (self._busy or time.monotonic() < self._retry_at):
+            return False  # one try at a time
+        before, failures = writeback.progress, writeback.failures
         self._busy += 1
         try:
             block = writeback.next_block(writeback.accept, unlocked=True)
@@ -216,8 +240,13 @@ class Background:
         finally:
             self._busy -= 1
             self._quiet.notify_all()
+        if writeback.failures > failures:
+            self._failed_turns += 1
+            pause = min(_RETRY_SECONDS * 2.0 ** min(failures, 10), _LONGEST_SECONDS)
+            self._retry_at = time.monotonic() + pause
         if writeback.progress != before:
             self._idle_turns = 0
+            self._again.notify_all()
             # Whoever waits tries first: on a busy machine the whole pool would be written out
             # before that thread has its turn.
             self._refused = False

@@ -17,6 +17,7 @@ from coldpress.folio import folio_limit
 from coldpress.layout import reserve_blocks, seal_bytes
 from coldpress.mark import Mark
 from coldpress.opendevice import OpenDevice
+from coldpress.rereading import PAUSES, Tally, read_again
 from coldpress.roles.compressor import Compressor
 from coldpress.roles.device import Device
 from coldpress.roles.packer import (
@@ -31,8 +32,7 @@ from coldpress.sealing import Sealing
 
 _COUNTER_BITS = 44  # of a record's sequence; the epoch is above them
 
-TRIES = 3
-"""Writes that may fail, each to another block, before what needs them is refused."""
+_SILENT = 8  # reads in a row that failed for good: until one goes well, each is tried but once
 
 
 @attrs.define
@@ -51,6 +51,7 @@ class BlockStore:
     """Places blocks on the devices, reads single objects back and checks every byte of them.
 
     Attributes: `space`, `counters`, `last_error` (the latest failed write, or None);
+    `failures`, writes in a row that have failed, on whatever device; `rereads`, failed reads;
     `largest_folio`, the most bytes of a folio's object for the packer; `sealing`, what encryption
     makes of blocks.
 
@@ -70,6 +71,8 @@ class BlockStore:
         )
         self.counters = DeviceCounters()
         self.last_error: DeviceError | None = None
+        self.failures = 0
+        self.rereads = Tally()
         self._uuid = secrets.token_bytes(16)
         self._epoch = 1
         self._sequence = 0
@@ -129,13 +132,17 @@ class BlockStore:
         if space.free:
             return True
         space.end_drains()
-        if space.free:
+        if space.free or space.doubtful:
             return True
+        bad = sum(one.space.bad for one in space.members)
+        failed = next((one.health.flush_error for one in space.members), "")
         are, their = ("devices are", "their") if len(space.members) > 1 else ("device is", "its")
         self.last_error = DeviceError(
             f"the {are} full: {space.in_use} of {their} {space.count} blocks are in use and "
-            f"{space.reserve} are kept for the cleaner; a larger [device] size or "
-            "another device is needed"
+            f"{space.reserve} are kept for the cleaner"
+            + (f", {bad} more can not be written any more" if bad else "")
+            + (f", and none can be freed without a flush, which failed: {failed}" if failed else "")
+            + "; a larger [device] size or another device is needed"
         )
         return False
 
@@ -159,15 +166,19 @@ class BlockStore:
         pages = len(packed.data) // self._page_size
         self.space.commit(block, identity.sequence, pages, payload, packed.check)
         self.last_error = None
+        self.failures = 0
         self.counters.writes += 1
         self.counters.write_bytes += len(packed.data)
         self.counters.written_payload += payload
 
-    def failed(self, block: int, error: DeviceError) -> None:
-        """`put` has failed: the block is free again."""
-        self.space.abandon(block)
-        self.last_error = error
-        self.counters.errors += 1
+    def failed(self, block: int, error: BaseException, what: str) -> None:
+        """`what` has failed, and not only if it was in `put`: the block may be given out again."""
+        own = error if isinstance(error, DeviceError) else None
+        self.space.abandon(block, own)
+        self.last_error = own or DeviceError(f"{what}: {error}")
+        if own is not None:
+            self.failures += 1
+            self.counters.errors += 1
 
     def reference(self, slot: int, offset: int, length: int) -> DeviceObject:
         """What `read` needs to read this object, and to know if its block is reused meanwhile."""
@@ -178,30 +189,49 @@ class BlockStore:
     def read(self, wanted: DeviceObject) -> None:
         """Read the object, in one I/O of just its sectors, and fill in what is missing.
 
-        With `wanted.pages` the I/O is all of its block, and the other objects in it are
-        `wanted.others`. Raises `DeviceError` if the read fails and `BlockError` if the bytes are
-        not those that were written; that may mean that the block was reused meanwhile.
+        With `wanted.pages` the I/O is all of its block, if that can be read, and the other objects
+        in it are `wanted.others`. Raises `DeviceError` if the read fails and `BlockError` if the
+        bytes are not those that were written; that may mean that the block was reused meanwhile.
         """
         # The device as it was when the object was looked up: by now, another may have its offsets.
         home = _home(wanted)
         if wanted.pages:
             start = home.space.start_of(wanted.offset)
-            end = start + wanted.pages * self._page_size
-        else:
+            buffer = self._buffer(wanted.pages * self._page_size)
+            try:
+                home.read_into(start, buffer)
+            except DeviceError:
+                wanted.pages = 0  # it may be another object's sector that can not be read
+        if not wanted.pages:
             align = home.alignment
             start = wanted.offset - wanted.offset % align
             end = wanted.offset + self.packer.extent(wanted.length)
-            end += -end % align
-        buffer = self._buffer(end - start)
-        try:
-            home.device.read_into(start - home.base, buffer)
-        except DeviceError as error:
-            where = home.block_at(wanted.offset)
-            raise DeviceError(f"slot {wanted.slot}: {where}: {error}") from error
-        wanted.read_bytes = end - start
+            buffer = self._buffer(end + -end % align - start)
+            try:
+                self.read_from(home, start, buffer)
+            except DeviceError as error:
+                where = home.block_at(wanted.offset)
+                raise DeviceError(f"slot {wanted.slot}: {where}: {error}") from error
+        wanted.read_bytes = len(buffer)
         self._extract(buffer[wanted.offset - start :], wanted, home)
         if wanted.pages:
             wanted.others = list(self._others(buffer, start, wanted))
+
+    def read_from(self, home: OpenDevice, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from this offset on; more than one try if need be. Raises `DeviceError`.
+
+        Without a lock, if the buffer is the caller's own.
+        """
+        health = home.health
+        try:
+            # Of a device that does not answer at all, the pauses of thousands would add up; one
+            # that was drained and closed does not come back.
+            hopeless = health.unanswered >= _SILENT or home.forgotten
+            read_again(home, offset, buffer, self.rereads, () if hopeless else PAUSES)
+        except DeviceError:
+            health.unanswered += 1
+            raise
+        health.unanswered = 0
 
     def _others(
         self, block: memoryview, start: int, wanted: DeviceObject
@@ -278,7 +308,7 @@ class BlockStore:
     def flush(self, *, unlocked: bool = False) -> None:
         """Make durable what was written, and tell the devices which blocks are free again."""
         for one in self.space.members:
-            one.device.flush()
+            one.flush()
         self._discard()
 
     def _discard(self) -> None:

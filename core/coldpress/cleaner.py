@@ -15,6 +15,7 @@ import attrs
 from coldpress.block import RECORD_BYTES, table_bytes
 from coldpress.blockstore import BlockStore
 from coldpress.errors import DeviceError
+from coldpress.health import TRIES
 from coldpress.moving import Move, Mover
 
 LOW = 3
@@ -68,13 +69,16 @@ class Cleaner:
         gained = 0
         chosen: set[int] = set()
         waiting: list[Move] = []
+        unreadable = 0  # of a device that does not answer, not every block is tried
         for _ in range(_MOST_WRITES):
-            while self._take(waiting) == len(waiting):  # not enough yet for a full block
+            # Not enough yet for a full block.
+            while unreadable < TRIES and self._take(waiting) == len(waiting):
                 block = self._choose(chosen)
                 if block < 0:
                     break
                 chosen.add(block)
                 waiting += self._mover.read(block, unlocked=unlocked)
+                unreadable += self._mover.is_unreadable(block)
             taken = self._take(waiting)
             if taken == 0 or (taken == len(waiting) and gained > 0):
                 break  # the rest would be a short block

@@ -70,6 +70,11 @@ class Counted:
             dead_bytes=space.payload_bytes - space.live_bytes,
             pending_bytes=pending,
             device_bytes=space.pages * self.page_size,
+            write_errors=device.errors,
+            read_retries=self.store.rereads.retries,
+            read_errors=self.store.rereads.errors,
+            bad_blocks=space.bad,
+            devices_away=sum(one.health.is_away for one in space.members),
             metadata_bytes=entries.metadata_bytes
             + self.pools.metadata_bytes
             + self.cache.metadata_bytes

@@ -31,6 +31,8 @@ class DeviceStatus:
         used_bytes: of these, bytes of the blocks in use.
         live_bytes: bytes of the objects on it that a slot refers to.
         state: "open", or "draining" while it takes no more blocks.
+        bad_blocks: blocks that can not be written any more, and are not used.
+        error: why the latest write to it failed, or else the latest flush; "" if neither has.
     """
 
     number: int
@@ -39,6 +41,8 @@ class DeviceStatus:
     used_bytes: int
     live_bytes: int
     state: Literal["open", "draining"]
+    bad_blocks: int
+    error: str
 
 
 class Devices:
@@ -107,6 +111,8 @@ class Devices:
                     used_bytes=one.space.pages * self._config.page_size,
                     live_bytes=one.space.live_bytes,
                     state="draining" if one.draining else "open",
+                    bad_blocks=one.space.bad,
+                    error=one.health.error,
                 )
                 for one in members
             ]

@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterable
 
+from coldpress.errors import DeviceError
 from coldpress.opendevice import OpenDevice
 from coldpress.roles.device import Device
 
@@ -17,7 +18,7 @@ class DeviceSpace:
     A word holds an offset in the one range, so it says which device, too. Blocks are given out from
     the device of which the smallest share is in use, but from one whose write has failed only when
     no other has room, or after some dozen other blocks. `reserve` blocks, of all devices together,
-    are kept for the cleaner.
+    are kept for the cleaner; doubtful blocks are not among these, or it might have no good one.
 
     Attributes: `members`, in the order of their offsets; `freed`, how many blocks became free,
     ever; `quiet`, a condition notified when the write of a block has ended, or drains were ended.
@@ -103,16 +104,26 @@ class DeviceSpace:
 
     @property
     def free(self) -> int:
-        """How many blocks writeback may still take."""
-        unused = -self.reserve
+        """How many blocks writeback may still take, but for the doubtful ones."""
+        return max(0, self.unused - self.reserve)
+
+    @property
+    def unused(self) -> int:
+        """How many blocks may be taken, the reserve included."""
+        unused = 0
         for one in self._accepting:
             unused += one.space.unused
-        return max(0, unused)
+        return unused
+
+    @property
+    def doubtful(self) -> int:
+        """How many blocks may be taken when no other is left: their last write has failed."""
+        return sum(one.space.doubtful for one in self._accepting)
 
     @property
     def count(self) -> int:
-        """How many blocks there are."""
-        return sum(one.space.count for one in self._accepting)
+        """How many blocks there are that are not bad."""
+        return sum(one.space.count - one.space.bad for one in self._accepting)
 
     @property
     def in_use(self) -> int:
@@ -127,11 +138,10 @@ class DeviceSpace:
 
     def acquire(self, *, reserve: bool = False) -> int:
         """The offset of a block to write, or -1 if there is none, or none but the reserve."""
-        if not self.free and not (reserve and self.in_use < self.count):
-            return -1
+        sure = self.free > 0 or (reserve and self.unused > 0)
         best, best_key = None, (True, 2.0)
         for one in self._accepting:
-            if not one.space.unused:
+            if not (one.space.unused if sure else one.space.doubtful):
                 continue
             key = (one.distrust > 0, one.space.in_use / one.space.count)
             if one.distrust:
@@ -163,9 +173,9 @@ class DeviceSpace:
         self.at(offset).commit(offset, sequence, pages, payload, check)
         self.quiet.notify_all()
 
-    def abandon(self, offset: int) -> None:
-        """Give back a block that could not be written."""
-        self.at(offset).abandon(offset)
+    def abandon(self, offset: int, error: DeviceError | None) -> None:
+        """Give back a block that could not be written; `None`: it was not the device's fault."""
+        self.at(offset).abandon(offset, error)
         self.quiet.notify_all()
 
     def release(self, offset: int, length: int) -> None:
@@ -200,6 +210,11 @@ class DeviceSpace:
     @property
     def pages(self) -> int:
         return sum(one.space.pages for one in self.members)
+
+    @property
+    def bad(self) -> int:
+        """How many blocks can not be written any more."""
+        return sum(one.space.bad for one in self.members)
 
     @property
     def queue_depth(self) -> int:

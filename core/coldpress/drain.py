@@ -6,10 +6,11 @@ import threading
 import time
 
 from coldpress.block import BlockError
-from coldpress.blockstore import TRIES, BlockStore
+from coldpress.blockstore import BlockStore
 from coldpress.cleaner import LOW, Cleaner
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError, DeviceFull, named_block
+from coldpress.health import TRIES
 from coldpress.locks import Gate, released
 from coldpress.moving import Move, Mover
 from coldpress.opendevice import OpenDevice
@@ -153,7 +154,7 @@ class Drain:
             if self._cleaner.busy:
                 self._cleaner.done.wait()
             elif not self._cleaner.clean(unlocked=True):
-                if free:
+                if free or self._store.space.doubtful:
                     return
                 raise self._no_room()
             self._check()
@@ -165,7 +166,7 @@ class Drain:
                 continue
             try:
                 with released(self._gate.lock):
-                    other.device.flush()
+                    other.flush()
             except DeviceError:
                 if other in self._store.space.members:  # else it was drained and closed itself
                     raise

@@ -238,10 +238,10 @@ class DurableStore(BlockStore):
             home.write(block + page, memoryview(reserve(rest)))
         home.write(block, memoryview(reserve(page)))
 
-    def failed(self, block: int, error: DeviceError) -> None:
+    def failed(self, block: int, error: BaseException, what: str) -> None:
         # Its sequence stays among those that are being written: up to the watermark a block is
         # trusted, and this one may be there in part.
-        super().failed(block, error)
+        super().failed(block, error, what)
         home = self.space.find(block)
         if home is not None:
             home.space.spoilt(block, self.packer.block // self._page_size)
@@ -259,7 +259,7 @@ class DurableStore(BlockStore):
         done = False
         try:
             with released(self._lock, unlocked):
-                self.space.members[0].device.flush()
+                self.space.members[0].flush()
             done = True
         finally:
             self.space.after_flush(gone, done)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Sequence
 
 import attrs
@@ -15,6 +17,9 @@ from coldpress.flat import reserve
 from coldpress.locks import released
 from coldpress.recordblock import RecordBlock
 from coldpress.roles.packer import DeviceObject, OpenBlock, Victim
+
+UNREADABLE_SECONDS = 5.0
+"""So long the cleaner leaves a block alone that could not be read."""
 
 
 @attrs.frozen(eq=False)
@@ -67,12 +72,15 @@ class Mover:
         self._store = store
         self._page_size = page_size
         self._lock = lock
-        self._unreadable: dict[int, int] = {}  # offset and stamp
+        self._unreadable: dict[int, tuple[int, float]] = {}  # by offset: stamp, and until when
 
     def is_unreadable(self, block: int) -> bool:
         """Whether something in the block at this offset could not be read."""
-        stamp = self._unreadable.get(block)
-        return stamp is not None and stamp == self._store.space.stamp(block)
+        mark = self._unreadable.get(block)
+        if mark is None:
+            return False
+        stamp, until = mark
+        return stamp == self._store.space.stamp(block) and time.monotonic() < until
 
     def read(self, block: int, *, unlocked: bool) -> list[Move]:
         """The live objects of the block at this offset, by its records."""
@@ -85,11 +93,14 @@ class Mover:
         records: list[Record] = []
         try:
             with released(self._lock, unlocked):
-                home.read_into(block, data)
+                self._store.read_from(home, block, data)
                 records = self._store.records(data)
-        except (BlockError, DeviceError):
+        except (BlockError, DeviceError) as error:
             # Its objects may still be read one by one; what is damaged is named when it is loaded.
-            self._unreadable[block] = stamp
+            # What is damaged stays so, but the device may answer again.
+            damaged = isinstance(error, BlockError)
+            until = math.inf if damaged else time.monotonic() + UNREADABLE_SECONDS
+            self._unreadable[block] = stamp, until
             return []
         self._store.counters.reads += 1
         self._store.counters.read_bytes += len(data)
@@ -105,7 +116,7 @@ class Mover:
                 read_object(inside, record.slot, record.length, stamp, record.kind)
                 body = self._store.sealing.opened(inside, record.place)
             except BlockError:
-                self._unreadable[block] = stamp
+                self._unreadable[block] = stamp, math.inf
                 continue
             victim = Victim(
                 record.slot,
@@ -148,9 +159,8 @@ class Mover:
                 packed = store.seal(out, identity, objects)
                 store.put(block, packed)
         except BaseException as error:
-            failure = error if isinstance(error, DeviceError) else None
-            store.failed(block, failure or DeviceError(f"moving objects: {error}"))
-            if failure:
+            store.failed(block, error, "moving objects")
+            if isinstance(error, DeviceError):
                 return None
             raise  # a plugin's fault; everything is where it was
         store.written(block, packed, identity)

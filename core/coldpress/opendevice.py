@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from coldpress.component import Buffer
-from coldpress.errors import named_block
+from coldpress.errors import DeviceError, DeviceFull, named_block
+from coldpress.health import Health
 from coldpress.layout import SUPERBLOCKS, superblock_area
 from coldpress.roles.device import Device
 from coldpress.space import BlockSpace
@@ -19,10 +20,11 @@ class OpenDevice:
 
     Attributes: `number`, never given to another; `space`, its blocks; `draining`, whether it takes
     no more blocks; `writing`, how many of its blocks are being written; `distrust`, how many blocks
-    shall go to others before it is given the next; `forgotten`, whether it is out of use.
+    shall go to others before it is given the next; `health`, how its calls end; `forgotten`,
+    whether it is out of use.
 
-    Notes: `read_into` and `write` are called by any number of threads without a lock, all else
-    under the pipeline's lock.
+    Notes: `read_into`, `write` and `flush` are called by any number of threads without a lock, all
+    else under the pipeline's lock.
     """
 
     def __init__(self, number: int, device: Device, base: int, block: int, page_size: int) -> None:
@@ -37,6 +39,7 @@ class OpenDevice:
         self.draining = False
         self.writing = 0
         self.distrust = 0
+        self.health = Health(f"device {number} ({device.name})")
         self.forgotten = False
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
@@ -45,7 +48,21 @@ class OpenDevice:
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write all of the data at this offset. Raises `DeviceError`."""
-        self.device.write(offset - self.base, data)
+        try:
+            self.device.write(offset - self.base, data)
+        except DeviceError as error:
+            self.health.write_failed(error)
+            raise
+        self.health.written()
+
+    def flush(self) -> None:
+        """Make durable what was written. Raises `DeviceError`."""
+        try:
+            self.device.flush()
+        except DeviceError as error:
+            self.health.flushed(error)
+            raise
+        self.health.flushed(None)
 
     def acquire(self) -> int:
         """The offset of a block to write; there is one."""
@@ -58,11 +75,13 @@ class OpenDevice:
         self.distrust = 0
         self.space.commit(offset, sequence, pages, payload, check)
 
-    def abandon(self, offset: int) -> None:
-        """An acquired block could not be written."""
+    def abandon(self, offset: int, error: DeviceError | None) -> None:
+        """An acquired block could not be written; `None`: it was not the device that failed."""
         self.writing -= 1
         self.distrust = _DISTRUST
-        self.space.abandon(offset)
+        # With no space left on the medium, it is not the block that is bad.
+        blamed = error is not None and not isinstance(error, DeviceFull)
+        self.space.abandon(offset, blamed=blamed)
 
     def discard(self) -> None:
         """Tell the device which blocks are free again."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import threading
+import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from coldpress.block import head_bytes
 from coldpress.errors import DeviceError
 
-_RETRIES = 2  # before what can not be read counts as lost
+PAUSES = (0.002, 0.02)
+"""Seconds until a read that failed is tried again, and once more. Then it has failed."""
 
 
 class Readable(Protocol):
@@ -18,13 +21,48 @@ class Readable(Protocol):
         """Fill the buffer from this offset on. Raises `DeviceError`."""
 
 
-def read_again(image: Readable, offset: int, buffer: memoryview) -> None:
+class Tally:
+    """Counts reads that failed.
+
+    Attributes: `retries`, reads that were tried once more; `errors`, those that failed for good.
+
+    Notes: thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self.retries = 0
+        self.errors = 0
+        self._lock = threading.Lock()  # a read may be done with the pipeline's lock, or without
+
+    def count(self, retries: int, errors: int) -> None:
+        """So many more."""
+        with self._lock:
+            self.retries += retries
+            self.errors += errors
+
+
+def read_again(
+    image: Readable,
+    offset: int,
+    buffer: memoryview,
+    tally: Tally | None = None,
+    pauses: Sequence[float] = PAUSES,
+) -> None:
     """`image.read_into`, more than once if need be. Raises the last `DeviceError`."""
-    for _ in range(_RETRIES):
-        with contextlib.suppress(DeviceError):
+    for pause in pauses:
+        try:
             image.read_into(offset, buffer)
             return
-    image.read_into(offset, buffer)
+        except DeviceError:
+            if tally is not None:
+                tally.count(1, 0)
+            time.sleep(pause)
+    try:
+        image.read_into(offset, buffer)
+    except DeviceError:
+        if tally is not None:
+            tally.count(0, 1)
+        raise
 
 
 def read_head_pages(image: Readable, offset: int, block: memoryview, size: int) -> memoryview:

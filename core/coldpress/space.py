@@ -6,6 +6,11 @@ from collections import deque
 
 from coldpress.flat import resident, table
 
+BAD_AFTER = 3
+"""Failed writes of a block, none of it between them going well, after which it is bad."""
+
+_REST = 32  # blocks written until one whose write has failed is tried again
+
 
 class BlockSpace:
     """A device's blocks, all of one size; `count` of them, the first at `start`.
@@ -14,6 +19,11 @@ class BlockSpace:
     each block: its live and written object bytes, its pages, and the low 32 bits of its sequence,
     the *stamp*, which no later use of the same block shares. A block is free again as soon as
     nothing in it is live.
+
+    A block whose write has failed is *doubtful*: it gets another try after some dozen other blocks,
+    or when there is no other. After BAD_AFTER tries it is *bad*, and not used any more.
+
+    Attributes: `bad`, how many blocks are.
 
     Notes: not thread-safe; the pipeline calls under its lock. Every call is O(1).
     """
@@ -34,17 +44,26 @@ class BlockSpace:
         self._free = table("I", count)  # a stack of blocks that were used before
         self._free_count = 0
         self._fresh = 0  # blocks from here on were never used
-        self._failed: deque[int] = deque()  # the last write of these failed
+        self.bad = 0
+        self._commits = 0
+        self._failing = False  # the last write has failed, of whichever block
+        self._failed: deque[tuple[int, int]] = deque()  # doubtful blocks, and `_commits` then
+        self._failures: dict[int, int] = {}  # in a row, that are held against a block
 
     @property
     def in_use(self) -> int:
         """How many blocks hold live objects or are being written."""
-        return self._fresh - self._free_count - len(self._failed)
+        return self._fresh - self._free_count - len(self._failed) - self.bad
 
     @property
     def unused(self) -> int:
-        """How many blocks may be taken."""
-        return self.count - self._fresh + self._free_count + len(self._failed)
+        """How many blocks may be taken, but for the doubtful ones."""
+        return self.count - self._fresh + self._free_count
+
+    @property
+    def doubtful(self) -> int:
+        """How many blocks the last write of which has failed may be taken."""
+        return len(self._failed)
 
     @property
     def used(self) -> range:
@@ -53,21 +72,32 @@ class BlockSpace:
 
     def acquire(self) -> int:
         """The offset of a block to write; there is one."""
-        if self._free_count:
+        failed = self._failed
+        rested = failed and not self._failing and self._commits - failed[0][1] >= _REST
+        if rested or not self.unused:
+            block, _ = failed.popleft()
+        elif self._free_count:
             self._free_count -= 1
             block = self._free[self._free_count]
-        elif self._fresh < self.count:
+        else:
             self._fresh += 1
             block = self._fresh - 1
-        else:
-            block = self._failed.popleft()
         return self.start + block * self.block
 
-    def abandon(self, offset: int) -> None:
-        """Give back a block that could not be written: it is used again when no other is left."""
+    def abandon(self, offset: int, *, blamed: bool) -> None:
+        """Give back a block that could not be written; `blamed`: that is held against it."""
         block = self.number(offset)
         self._stamp[block] = 0
-        self._failed.append(block)
+        # Only the first failure after a write that went well is held against its block: of a device
+        # that is unplugged all writes fail, and none of these blocks is bad.
+        failures = self._failures.pop(block, 0) + (blamed and not self._failing)
+        self._failing = True
+        if failures >= BAD_AFTER:
+            self.bad += 1
+            return
+        if failures:
+            self._failures[block] = failures
+        self._failed.append((block, self._commits))
 
     def spoilt(self, offset: int, pages: int) -> None:
         """What a failed write left in the block may be so many pages long."""
@@ -76,6 +106,9 @@ class BlockSpace:
     def commit(self, offset: int, sequence: int, pages: int, payload: int, check: int) -> None:
         """The block was written: all of its `payload` object bytes are live."""
         block = self.number(offset)
+        self._commits += 1
+        self._failing = False
+        self._failures.pop(block, None)
         self._check[block] = check
         self._written[block] = 1
         self._live[block] = self._payload[block] = payload

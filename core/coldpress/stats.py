@@ -69,6 +69,13 @@ class Stats:
         metadata={"help": "object bytes superseded by others that are not durable yet, now"}
     )
     device_bytes: int = attrs.field(metadata={"help": "bytes of the blocks in use, now"})
+    write_errors: int = attrs.field(metadata={"help": "blocks whose write has failed"})
+    read_retries: int = attrs.field(metadata={"help": "reads that failed and were tried again"})
+    read_errors: int = attrs.field(metadata={"help": "reads that failed for good"})
+    bad_blocks: int = attrs.field(metadata={"help": "blocks that can not be written any more, now"})
+    devices_away: int = attrs.field(
+        metadata={"help": "devices given up, after three failed writes in a row, now"}
+    )
     metadata_bytes: int = attrs.field(metadata={"help": "RAM of all tables, now"})
     reconfigurations: int = attrs.field(
         metadata={"help": "changes of compressor, allocator, policy or packer in the open pipeline"}

@@ -15,12 +15,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import attrs
 
-from coldpress.blockstore import TRIES, BlockStore
+from coldpress.blockstore import BlockStore
 from coldpress.budget import PoolBudget
 from coldpress.cleaner import LOW, Cleaner
 from coldpress.codecs import Codecs
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError
+from coldpress.health import TRIES
 from coldpress.layout import RESERVE_BLOCKS
 from coldpress.locks import released
 from coldpress.pools import Pools
@@ -120,6 +121,11 @@ class Writeback:
         """A number that changes whenever something was given back or written."""
         counters = self.counters
         return counters.pages + counters.clean_drops + counters.lost_races
+
+    @property
+    def failures(self) -> int:
+        """How many writes in a row have failed."""
+        return self._store.failures
 
     @property
     def due(self) -> bool:
@@ -261,10 +267,9 @@ class Writeback:
                 packed = self._store.seal(block, identity, objects)
                 self._store.put(start, packed)
         except BaseException as error:
-            failure = error if isinstance(error, DeviceError) else None
-            self._store.failed(start, failure or DeviceError(f"sealing a block: {error}"))
+            self._store.failed(start, error, "sealing a block")
             self.undo(block, restore=not (keep or log))
-            if failure:
+            if isinstance(error, DeviceError):
                 return False
             raise  # a plugin's fault, or Ctrl-C; the victims are where they were
         finally:
@@ -297,6 +302,20 @@ class Writeback:
         for block in blocks:
             self.staging.give_back(block)
         self.tidy()
+
+    def persist(self, write: Callable[[], None]) -> None:
+        """Call `write`, which goes on where it was, again until TRIES writes in a row have failed.
+
+        Raises its `DeviceError`. A flush is never tried again: it might seem to go well.
+        """
+        while True:
+            errors = self._store.counters.errors
+            try:
+                write()
+                return
+            except DeviceError:
+                if self._store.counters.errors == errors or self._store.failures >= TRIES:
+                    raise
 
     def flush_open(self, *, unlocked: bool = False) -> None:
         """Write the blocks that are not full yet. Raises `DeviceError` if one can not be."""
@@ -350,7 +369,7 @@ class Writeback:
         space = self._store.space
         if self._store.has_room():
             return space.acquire()
-        if log and space.count - space.in_use > RESERVE_BLOCKS:
+        if log and space.unused > RESERVE_BLOCKS:
             return space.acquire(reserve=True)
         return -1
 

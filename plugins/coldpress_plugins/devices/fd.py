@@ -57,6 +57,9 @@ class FdDevice(coldpress.Device):
                 image.resize(self.size, keep=self.persistent)
                 if self.persistent:
                     image.make_durable()
+                    # After a failed flush, what never reached the medium is still in the cache, as
+                    # if it had: what is read from now on is what would be there after a crash.
+                    os.posix_fadvise(image.fd, 0, 0, os.POSIX_FADV_DONTNEED)
         except BaseException:
             image.abandon()
             raise
@@ -91,7 +94,8 @@ class FdDevice(coldpress.Device):
         with self._flushing:
             if self._flush_failed:
                 raise coldpress.DeviceError(
-                    f"{self._label}: an earlier flush failed, and what it was to keep may be lost"
+                    f"{self._label}: an earlier flush failed, and what it was to keep may be lost; "
+                    "what was flushed before is there when it is opened anew"
                 )
             try:
                 os.fdatasync(self._fd)

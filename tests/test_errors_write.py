@@ -442,3 +442,22 @@ def test_a_full_pool_on_a_device_whose_flush_failed_says_so(tmp_path: Path) -> N
     device.flush = real
     fill(pipeline, 200, version=50)
     pipeline.close()
+
+
+def test_a_full_device_that_needs_no_flush_does_not_blame_one() -> None:
+    with opened(device=SMALL) as pipeline:
+
+        def fails() -> None:
+            raise DeviceError("flush failed: Input/output error")
+
+        device: Any = member(pipeline, 0).device
+        device.flush = fails
+        model = fill(pipeline, 20)
+        with pytest.raises(DeviceError, match="flush failed"):
+            pipeline.sync()
+        with pytest.raises(PoolFull, match="full") as caught:
+            for slot in range(20, 1000):
+                pipeline.store(slot, page("random", slot, 0))
+                model[slot] = page("random", slot, 0)
+        assert "flush" not in str(caught.value)
+        verify(pipeline, model)

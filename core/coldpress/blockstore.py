@@ -135,7 +135,8 @@ class BlockStore:
         if space.free or space.doubtful:
             return True
         bad = sum(one.space.bad for one in space.members)
-        failed = next((one.health.flush_error for one in space.members), "")
+        # A device that is not persistent frees its blocks without any flush.
+        failed = space.members[0].health.flush_error if space.awaiting_bytes else ""
         are, their = ("devices are", "their") if len(space.members) > 1 else ("device is", "its")
         self.last_error = DeviceError(
             f"the {are} full: {space.in_use} of {their} {space.count} blocks are in use and "

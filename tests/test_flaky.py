@@ -16,7 +16,7 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 from once import on_one_python
 
 import coldpress
-from coldpress import ConfigError, DeviceError, DeviceFull, Pipeline
+from coldpress import ConfigError, DeviceError, DeviceFull, Pipeline, PoolFull
 from coldpress.config import load_config
 from coldpress.registry import Registry
 from coldpress.testing import DeviceTests, FlakyDevice, faults
@@ -217,7 +217,7 @@ def retried(call: Callable[..., Any], *given: Any) -> Any:
     for _ in range(30):
         try:
             return call(*given)
-        except DeviceError:
+        except (DeviceError, PoolFull):  # three writes that failed in a row refuse a store
             pass
     raise AssertionError(f"thirty times: {call} {given}")
 

@@ -260,7 +260,8 @@ def test_a_tombstone_of_somebody_else_s_does_nothing(
 def test_a_forged_watermark_does_nothing(
     attacked: Attacked, encrypted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # With a W from nowhere what a crash cut short would be trusted.
+    # With a W from nowhere what a crash cut short would be trusted. One that is past the block
+    # itself is not even taken where there is no key.
     block = newest(attacked.image, 0).block
     block[40:48] = (1 << 40).to_bytes(8, "little")
     forgeries.checksummed(block)
@@ -274,7 +275,7 @@ def test_a_forged_watermark_does_nothing(
     monkeypatch.setattr(Recovery, "run", noted)
     with attacked.opened() as pipeline:
         assert all(found(pipeline, slot) == 2 for slot in range(SLOTS))
-    assert [one == 1 << 40 for one in watermarks] == [not encrypted]
+    assert max(watermarks) < 1 << 40
 
 
 @BOTH

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from coldpress.block import BlockError, Record, read_header
+from coldpress.block import EPOCH_AT, BlockError, Record, read_header
 from coldpress.devicespace import DeviceSpace
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
@@ -29,8 +29,6 @@ from coldpress.roles.packer import (
     Packer,
 )
 from coldpress.sealing import Sealing
-
-_COUNTER_BITS = 44  # of a record's sequence; the epoch is above them
 
 _SILENT = 8  # reads in a row that failed for good: until one goes well, each is tried but once
 
@@ -115,7 +113,7 @@ class BlockStore:
     def next_sequence(self) -> int:
         """The age of the next record; a later one is always larger."""
         self._record_sequence += 1
-        return self._epoch << _COUNTER_BITS | self._record_sequence
+        return self._epoch << EPOCH_AT | self._record_sequence
 
     def next_identity(self, block: int) -> BlockIdentity:
         """What the header of the next block says, which will be at this offset."""

@@ -34,8 +34,13 @@ class Codecs:
         self, compressor: Compressor, known: Mapping[int, Compressor] | None = None
     ) -> None:
         self._by_id = dict(known or {})
-        for one in [compressor, *self._by_id.values()]:
-            one.open()
+        compressor.open()
+        for codec, one in self._by_id.items():
+            try:
+                one.open()
+            except Exception as error:  # what it has of a device may be anything, and so this
+                message = f"what the device has for codec id {codec}, {one.name}: {error}"
+                raise ConfigError([Problem("compressor", message)]) from error
         codec = self.id_for(compressor)
         self._by_id[codec] = compressor
         self.current: Writer = codec, compressor.compress

@@ -25,6 +25,7 @@ from coldpress.roles.device import Device
 from coldpress.roles.packer import BlockIdentity, PackedBlock, Packer
 from coldpress.sealing import Sealing
 from coldpress.superblock import (
+    EPOCHS,
     HEAD_BYTES,
     Ciphers,
     Superblock,
@@ -33,8 +34,6 @@ from coldpress.superblock import (
     decode,
     newest_of,
 )
-
-_EPOCHS = 1 << 20  # a record's sequence has 20 bits for the epoch
 
 
 class DurableStore(BlockStore):
@@ -197,7 +196,7 @@ class DurableStore(BlockStore):
         What was read is flushed first: it may have been in a cache only. Raises `DeviceError`.
         """
         before = self.superblock
-        if epoch + 1 >= _EPOCHS:
+        if epoch + 1 >= EPOCHS:
             raise DeviceUnusable("it was opened a million times; format = true begins anew")
         device = self.space.members[0].device
         device.flush()

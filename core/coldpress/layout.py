@@ -11,6 +11,12 @@ PERSISTENT_MAGIC = b"COLDKEEP"
 SUPERBLOCKS = 2
 """Superblock pages at the start; A and B alternate."""
 
+LARGEST_BLOCK = 8 << 20
+"""The most bytes of a block."""
+
+MOST_SLOTS = 2**32 - 2
+"""The most slots of a pipeline: their numbers have 32 bits."""
+
 STAGED_SHARE = 8
 """One part in so many of the pool's limit may be blocks that are staged, or else one block."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 import attrs
 
 from coldpress.block import (
+    EPOCH_AT,
     HEADER_BYTES,
     PLACE_MASK,
     RECORD_BYTES,
@@ -25,12 +26,10 @@ from coldpress.block import (
     read_record,
 )
 from coldpress.folio import MAX_BYTES, MAX_ORDER
-from coldpress.layout import SEAL_BYTES
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE
 from coldpress.sealing import Sealing
 
-EPOCH_AT = 44
-"""How far to the right a record's sequence is shifted to get its epoch."""
+_TRIED = 64  # times its own bytes that a block is looked at in vain
 
 
 @attrs.frozen
@@ -119,14 +118,16 @@ def _inline(
     """Records that stand in front of undamaged objects."""
     at = 0
     last = len(block) - RECORD_BYTES
-    while at <= last:
+    # Of a block that somebody made, each byte may begin what looks like a record of many others.
+    left = _TRIED * len(block)
+    while at <= last and left > 0:
         record = read_record(block, at)
         if _is_possible(record, epochs, slots):
             try:
                 read_object(block[at:], record.slot, record.length, record.place, kind=record.kind)
                 sealing.opened(block[at:], at)
             except BlockError:
-                pass
+                left -= record.length
             else:
                 yield at, record
                 at += RECORD_BYTES + record.length
@@ -166,8 +167,9 @@ def _is_possible(record: Record, epochs: range, slots: int) -> bool:
         record.sequence >> EPOCH_AT in epochs
         and KIND_OBJECT <= record.kind <= KIND_TOMBSTONE
         and record.order <= MAX_ORDER
-        and record.length <= MAX_BYTES + SEAL_BYTES
+        and 0 < record.room <= MAX_BYTES
         and record.slot + (1 << record.order) <= slots
+        and record.slot % (1 << record.order) == 0
     )
 
 

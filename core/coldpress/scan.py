@@ -21,6 +21,7 @@ from coldpress.block import (
     RECORD_BYTES,
     BlockError,
     Head,
+    check_records,
     claimed,
     read_head,
     read_object,
@@ -185,8 +186,11 @@ class Scan:
             return None
         if head.identity.number != self._space.number(offset):
             return None  # another block's: it went astray
+        if head.pages * self._page_size > self._space.block:
+            return None
         try:
             self._sealing.check(page, head)
+            check_records(page, head, self._page_size, self._newest.slots)
         except BlockError:
             return None
         self.durable = max(self.durable, head.identity.durable)

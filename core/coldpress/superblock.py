@@ -28,11 +28,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from coldpress.checksum import crc32
-from coldpress.layout import NONCE_BYTES, PERSISTENT_MAGIC, TAG_BYTES
+from coldpress.layout import (
+    LARGEST_BLOCK,
+    MOST_SLOTS,
+    NONCE_BYTES,
+    PERSISTENT_MAGIC,
+    TAG_BYTES,
+    smallest_device,
+    superblock_area,
+)
 from coldpress.units import format_size
 
 if TYPE_CHECKING:
     from coldpress.cipher import Cipher
+
+EPOCHS = 1 << 20
+"""A record's sequence has 20 bits for the epoch."""
 
 VERSION = 1
 COMPRESSOR = 1
@@ -43,6 +54,7 @@ ENCRYPTED = 1
 
 _HEAD = struct.Struct("<8sIIIIQQ16sQQIIII")
 _REST = struct.Struct("<I12s16sI")
+_LARGEST = 1 << 62  # of what is counted in 64 bits; so far it will never come
 _ABOUT = b"s"
 _CRC = struct.Struct("<I")
 _ID = struct.Struct("<BBHII")
@@ -181,7 +193,7 @@ def decode(data: memoryview, ciphers: Ciphers | None = None) -> Superblock:
                 plain = ciphers(uuid).open(bytes(ids) + tag, nonce, about)
             except ValueError as error:
                 raise WrongKey(str(error)) from None
-    return Superblock(
+    one = Superblock(
         page_size=page_size,
         block=block,
         slots=slots,
@@ -195,6 +207,9 @@ def decode(data: memoryview, ciphers: Ciphers | None = None) -> Superblock:
         encrypted=bool(flags & ENCRYPTED),
         ids=_decode_ids(plain),
     )
+    if wrong := _impossible(one):
+        raise SuperblockError(f"no pipeline has such a superblock: {wrong}")
+    return one
 
 
 def newest_of(whole: Sequence[Superblock], ciphers: Ciphers | None) -> Superblock | None:
@@ -202,6 +217,30 @@ def newest_of(whole: Sequence[Superblock], ciphers: Ciphers | None) -> Superbloc
     # Beside one that the key opens, one that is not encrypted is somebody else's.
     opened = [one for one in whole if one.encrypted] if ciphers else []
     return max(opened or whole, key=lambda one: one.generation, default=None)
+
+
+def _impossible(one: Superblock) -> str:
+    """What no pipeline would have written, or could go on from; "" if there is nothing.
+
+    The checksum is no proof: who makes an image by hand gives it the right one.
+    """
+    page = one.page_size
+    if not 4096 <= page <= 65536 or page & (page - 1):
+        return f"pages of {page} bytes"
+    if not page <= one.block <= LARGEST_BLOCK or one.block % page:
+        return f"blocks of {one.block} bytes"
+    if not 1 <= one.slots <= MOST_SLOTS:
+        return f"{one.slots} slots"
+    smallest = smallest_device(page, one.block, persistent=True)
+    if not smallest <= one.size < _LARGEST:
+        return f"{one.size} bytes of device"
+    if one.area != superblock_area(page, one.size, persistent=True):
+        return f"superblocks of {one.area} bytes"
+    if max(one.generation, one.durable) >= _LARGEST:
+        return "numbers that come to an end"
+    if not one.first_epoch <= one.epoch < EPOCHS:
+        return f"epochs {one.first_epoch} to {one.epoch}"
+    return ""
 
 
 def _encode_id(one: KnownId) -> bytes:
@@ -213,14 +252,24 @@ def _encode_id(one: KnownId) -> bytes:
 
 
 def _decode_ids(data: bytes) -> list[KnownId]:
-    found = []
+    """The ids. Raises `SuperblockError` for what was not written by `_encode_id`."""
+    found: dict[tuple[int, int], KnownId] = {}
     at = 0
     while at < len(data):
-        number, kind, name, options, more = _ID.unpack_from(data, at)
+        if len(data) - at < _ID.size:
+            raise SuperblockError("the codec table ends in the middle of an id")
+        number, kind, *lengths = _ID.unpack_from(data, at)
         at += _ID.size
-        texts = data[at : at + name], data[at + name : at + name + options]
-        at += name + options
-        values = json.loads(texts[1])
-        found.append(KnownId(number, kind, texts[0].decode(), values, data[at : at + more]))
-        at += more
-    return found
+        if sum(lengths) > len(data) - at:
+            raise SuperblockError("the codec table ends in the middle of an id")
+        name, options, more = (data[at : (at := at + length)] for length in lengths)
+        try:
+            one = KnownId(number, kind, name.decode(), json.loads(options), more)
+        except (ValueError, RecursionError) as error:
+            raise SuperblockError(f"id {number} in the codec table: {error}") from None
+        if kind not in (COMPRESSOR, ENTRY_TYPE) or not isinstance(one.options, dict):
+            raise SuperblockError(f"id {number} in the codec table is of no kind that is known")
+        if not number or (kind, number) in found:
+            raise SuperblockError(f"id {number} in the codec table is none, or there twice")
+        found[kind, number] = one
+    return list(found.values())

@@ -10,12 +10,12 @@ from typing import Any
 import attrs
 
 from coldpress import inspect
+from coldpress.block import EPOCH_AT
 from coldpress.cli import images, workload
 from coldpress.cli.output import print_table
 from coldpress.harness.errors import InputError
 from coldpress.harness.progress import Progress
 from coldpress.image import Image, is_forgetful, read_persistent
-from coldpress.salvage import EPOCH_AT
 from coldpress.survey import Survey
 from coldpress.units import format_size, human_size
 

@@ -9,6 +9,7 @@ import attrs
 from coldpress.component import option
 from coldpress.errors import PluginError
 from coldpress.flat import OS_PAGE
+from coldpress.layout import MOST_SLOTS
 from coldpress.registry import Registry
 from coldpress.roles import Allocator, Compressor, Device, EntryType, Packer, Policy
 from coldpress.units import Percent, Size, format_size
@@ -34,8 +35,8 @@ def _page_size(instance: object, attribute: attrs.Attribute[int], value: int) ->
 
 
 def _slots(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if not 1 <= value <= 2**32 - 2:
-        raise ValueError(f"must be from 1 to {2**32 - 2}, got {value}")
+    if not 1 <= value <= MOST_SLOTS:
+        raise ValueError(f"must be from 1 to {MOST_SLOTS}, got {value}")
 
 
 def _some(instance: object, attribute: attrs.Attribute[object], value: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import attrs
 
 from coldpress.component import Component, option
+from coldpress.layout import LARGEST_BLOCK
 from coldpress.roles.allocator import Zspage
 from coldpress.units import Size, format_size
 
@@ -199,7 +200,7 @@ class OpenBlock(abc.ABC):
 
 
 def _block(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value < 4096 or value > 8 << 20:
+    if not 4096 <= value <= LARGEST_BLOCK:
         raise ValueError(f"must be from 4KiB to 8MiB, got {format_size(value)}")
 
 

@@ -73,6 +73,9 @@ class Zstd(Compressor):
 
     @classmethod
     def from_portable(cls, options: dict[str, Any], data: bytes) -> Zstd:
+        # No path: an image that somebody else made must not have any file read here.
+        if "dictionary" in options:
+            raise ValueError("its dictionary is not in a file")
         one = cls(**options)
         one._given = data
         return one

@@ -1,0 +1,91 @@
+"""Seeds for each target: what coldpress itself writes, and a little of what it does not.
+
+`python -m tests.fuzz.seeds` writes them to the corpus.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import attrs
+
+from coldpress.block import HEADER_BYTES
+from coldpress.roles.packer import KIND_OBJECT, KIND_WORD
+from coldpress.superblock import COMPRESSOR, KnownId, Superblock
+from coldpress.testing.pages import PAGE
+from tests.fuzz import CORPUS, targets
+
+FIRST = 2 * PAGE + targets.BLOCK
+"""Where the first block is that has something in the template."""
+
+
+def seeds() -> dict[str, list[bytes]]:
+    """By target."""
+    image = targets.template()
+    blocks = [image[at : at + targets.BLOCK] for at in range(2 * PAGE, len(image), targets.BLOCK)]
+    superblock = Superblock(PAGE, 65536, 1000, 1 << 30, 1 << 20, bytes(16), 1, 2, 2, 0)
+    dictionary = KnownId(1, COMPRESSOR, "zstd", {"level": 3}, b"a dictionary")
+    head = struct.pack("<IB", FIRST + 48, 4) + struct.pack("<I", 3)  # a block's count
+    record = struct.pack("<IB", FIRST + HEADER_BYTES, 24) + bytes(range(24))
+    generation = struct.pack("<IB", 56, 8) + b"\xff" * 8
+    length = struct.pack("<IB", 20, 4) + struct.pack("<I", 300)  # of the ids
+    return {
+        "superblock": [
+            image[:256],
+            superblock.encode(),
+            attrs.evolve(superblock, ids=[dictionary]).encode(),
+            superblock.encode()[:100],
+        ],
+        "block": [one.rstrip(b"\0") for one in blocks if any(one)],
+        "image": [
+            b"\0",
+            *(bytes([mended]) + part for mended in (0, 1) for part in (head, record)),
+            b"\1" + generation,
+            b"\1" + length,
+            *(b"\1" + one for one in _records()),
+        ],
+        "config": [
+            b'[compressor]\nuse = "zstd"\nlevel = 3\n',
+            b'slots = 1_000\npage_size = "4KiB"\n[device]\nuse = "memory"\nsize = "1GiB"\n',
+            b'[writeback]\nhigh = "95%"\naccept = 0.9\n[cache]\npages = 4\n',
+            b'entries = ["filled", "zswap"]\n[packer]\nuse = "zspage"\nblock = "64 KiB"\n',
+        ],
+        "trace": [
+            b"\0W 1\nR 1 # again\n\nR 4294967295\n",
+            b"\1" + struct.pack("<IIIHHQQ", 1, 4096, 1, 0x2A, 0x100, 8, 5),
+            b"\2" + struct.pack("<IQIq", 1, 77, 8192, -1),
+            b"\3" + struct.pack("<IQIq", 1, 77, 8192, -1) * 2,
+        ],
+    }
+
+
+def _records() -> Iterator[bytes]:
+    """Patches of the first block's first record, and of its header, that nothing should use."""
+    at = FIRST + HEADER_BYTES
+    shapes = (
+        0xFFFFFF | 300 << 24 | 1 << 48 | KIND_OBJECT << 56,  # far behind the block
+        200 | 0xFFFFFF << 24 | 1 << 48 | KIND_OBJECT << 56,  # longer than any
+        200 | 1 << 48 | KIND_OBJECT << 56,  # no bytes at all
+        600 | 300 << 24 | 1 << 48 | KIND_OBJECT << 56 | 15 << 60,  # a folio of 32,768 pages
+        600 | 300 << 24 | 200 << 48 | KIND_WORD << 56,  # of an entry type that nobody knows
+        600 | 300 << 24 | 1 << 48 | 9 << 56,
+    )
+    yield from (struct.pack("<IBQ", at, 8, shape) for shape in shapes)
+    yield from (struct.pack("<IBI", at + 8, 4, slot) for slot in (targets.SLOTS, (1 << 32) - 1))
+    yield struct.pack("<IBQ", at + 16, 8, (1 << 64) - 1)  # newer than whatever comes
+    for place, size in ((24, 4), (28, 4), (32, 8), (40, 8), (48, 4), (52, 4)):
+        yield struct.pack("<IB", FIRST + place, size) + b"\xff" * size
+
+
+def main() -> None:
+    """Write them, under numbers."""
+    for target, some in seeds().items():
+        folder = CORPUS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(some):
+            (folder / str(number)).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

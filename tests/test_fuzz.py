@@ -18,6 +18,8 @@ from tests.fuzz.mutations import mutations
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 
+pytestmark = on_one_python
+
 RUNS = {"superblock": 1000, "block": 30, "image": 10, "config": 300, "trace": 1000}
 
 
@@ -37,7 +39,6 @@ def test_the_corpus_shows_no_defect(target: str) -> None:
         TARGETS[target](one.read_bytes())
 
 
-@on_one_python
 @pytest.mark.parametrize("target", TARGETS)
 def test_changes_by_chance_show_no_defect(target: str) -> None:
     for data in mutations(seeds()[target], RUNS[target], random.Random(target)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import forgeries
 import pytest
 from images import (
     BLOCK,
@@ -26,10 +27,11 @@ from images import (
     overwrite,
     unreadable,
 )
+from keys import key_file
 
 import coldpress
 import coldpress.repair
-from coldpress.block import HEADER_BYTES, RECORD_BYTES, object_crc, read_auth, write_auth
+from coldpress.block import HEADER_BYTES, RECORD_BYTES
 from coldpress.cli import main
 from coldpress.fsck import of_blocks
 from coldpress.image import Image, read_persistent
@@ -356,9 +358,7 @@ def test_what_can_not_be_looked_at_is_one_line(path: Path, tmp_path: Path, capsy
     other = tmp_path / "other"
     other.write_bytes(b"something else" * 1000)
     filled(path)
-    key = tmp_path / "key"
-    key.write_bytes(bytes(32))
-    key.chmod(0o600)
+    key = key_file(tmp_path)
     for command in ("fsck", "inspect"):
         for name, says in [
             (other, "is no image of a persistent pipeline"),
@@ -373,7 +373,7 @@ def test_what_can_not_be_looked_at_is_one_line(path: Path, tmp_path: Path, capsy
         with opened(path):
             assert main([command, str(path)]) == 2
             assert "is in use by another process" in capsys.readouterr().err
-        assert main([command, str(path), "--key", str(key)]) == 2
+        assert main([command, str(path), "--key", key]) == 2
         assert "is not encrypted" in capsys.readouterr().err
 
 
@@ -436,41 +436,26 @@ def test_what_was_changed_meanwhile_is_not_repaired(path: Path, model: Model) ->
 def test_an_encrypted_image_is_verified_without_its_key_and_repaired_with_it(
     path: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    key = tmp_path / "key"
-    key.write_bytes(bytes(range(32)))
-    key.chmod(0o600)
-    other = tmp_path / "other"
-    other.write_bytes(bytes(32))
-    other.chmod(0o600)
-    sealed = {"device": {"encrypt": str(key)}}
+    key, other = key_file(tmp_path), key_file(tmp_path, "other")
+    sealed = {"device": {"encrypt": key}}
     filled(path, 1, **sealed)
     model = filled(path, 2, **sealed)
-    for options in ([], ["--key", str(key)]):
+    for options in ([], ["--key", key]):
         assert fsck(path, capsys, *options)[0] == 0
-    assert main(["fsck", str(path), "--key", str(other)]) == 2
+    assert main(["fsck", str(path), "--key", other]) == 2
     assert "is not the one" in capsys.readouterr().err
     # An object of another slot, with a checksum that is right for it: only the key tells.
-    block, inline = newest_with(path, 7)
-    record = next(one for one in blocks(path)[block].records if one.slot == 7)
     image = bytearray(path.read_bytes())
-    body = slice(inline + RECORD_BYTES, inline + RECORD_BYTES + record.length)
-    image[body.start] ^= 1
-    crc = object_crc(record, memoryview(image)[body])
-    header = blocks(path)[block]
-    view = memoryview(image)[block : block + BLOCK]
-    at = HEADER_BYTES + RECORD_BYTES * header.records.index(record)
-    view[at + 12 : at + 16] = view[inline - block + 12 : inline - block + 16] = crc.to_bytes(
-        4, "little"
-    )
-    write_auth(view, len(header.records), *read_auth(view))
+    newest = forgeries.of_slot(memoryview(image), BLOCK, 7)[-1]
+    newest.become(newest.record, bytes([newest.body[0] ^ 1]))
     path.write_bytes(image)
     assert fsck(path, capsys)[0] == 0
-    status, result = fsck(path, capsys, "--key", str(key))
+    status, result = fsck(path, capsys, "--key", key)
     assert status == 1
     assert 7 in result["lost_slots"] or "header" in kinds(result)
     assert fsck(path, capsys, "--repair")[0] == 0  # nothing is seen without the key
-    assert fsck(path, capsys, "--key", str(key), "--repair")[0] == 1
-    assert fsck(path, capsys, "--key", str(key))[1]["findings"] == []
+    assert fsck(path, capsys, "--key", key, "--repair")[0] == 1
+    assert fsck(path, capsys, "--key", key)[1]["findings"] == []
     with opened(path, **sealed) as pipeline:
         assert load(pipeline, 7) is None
         assert all(same(load(pipeline, slot), model[slot]) for slot in model if slot != 7)
@@ -479,10 +464,8 @@ def test_an_encrypted_image_is_verified_without_its_key_and_repaired_with_it(
 def test_an_encrypted_image_is_not_repaired_without_its_key(
     path: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    key = tmp_path / "key"
-    key.write_bytes(bytes(range(32)))
-    key.chmod(0o600)
-    filled(path, 1, device={"encrypt": str(key)})
+    key = key_file(tmp_path)
+    filled(path, 1, device={"encrypt": key})
     damaged_object(7)(path)
     before = path.read_bytes()
     capsys.readouterr()
@@ -494,17 +477,9 @@ def test_an_encrypted_image_is_not_repaired_without_its_key(
 
 def test_a_word_that_no_slot_can_have_is_damage(path: Path, capsys: Capture) -> None:
     model = filled(path)
-    block, inline = newest_with(path, 2)
-    header = blocks(path)[block]
-    record = next(one for one in header.records if one.slot == 2)
     image = bytearray(path.read_bytes())
-    view = memoryview(image)[block : block + BLOCK]
-    body = slice(record.place + RECORD_BYTES, record.place + RECORD_BYTES + 8)
-    view[body] = b"\xff" * 8
-    crc = object_crc(record, view[body]).to_bytes(4, "little")
-    at = HEADER_BYTES + RECORD_BYTES * header.records.index(record)
-    view[at + 12 : at + 16] = view[inline - block + 12 : inline - block + 16] = crc
-    write_auth(view, len(header.records), *read_auth(view))
+    newest = forgeries.of_slot(memoryview(image), BLOCK, 2)[-1]
+    newest.become(newest.record, b"\xff" * 8)
     path.write_bytes(image)
     with opened(path) as pipeline:
         assert pipeline.stats().stored_pages == len(model)

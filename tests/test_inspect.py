@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from images import BLOCK, SLOTS, blocks, filled, flip, newest_with, opened, shape
+from keys import key_file
 
 from coldpress.cli import main
 from coldpress.superblock import decode
@@ -148,12 +149,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_an_encrypted_image_shows_its_records_without_the_key(
     path: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    key = tmp_path / "key"
-    key.write_bytes(bytes(range(32)))
-    key.chmod(0o600)
-    filled(path, device={"encrypt": str(key)})
+    key = key_file(tmp_path)
+    filled(path, device={"encrypt": key})
     plain = inspected(path, capsys)
-    known = inspected(path, capsys, "--key", str(key))
+    known = inspected(path, capsys, "--key", key)
     assert plain["superblock"]["encrypted"]
     assert plain["ids"] == []
     assert {row["name"] for row in known["ids"]} == {"lz4", "filled"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -14,6 +14,7 @@ from coldpress.devicespace import DeviceSpace
 from coldpress.errors import CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
 from coldpress.folio import folio_limit
+from coldpress.health import TRIES
 from coldpress.layout import reserve_blocks, seal_bytes
 from coldpress.mark import Mark
 from coldpress.opendevice import OpenDevice
@@ -178,6 +179,20 @@ class BlockStore:
         if own is not None:
             self.failures += 1
             self.counters.errors += 1
+
+    def persist(self, write: Callable[[], None]) -> None:
+        """Call `write`, which goes on where it was, again until TRIES writes in a row have failed.
+
+        Raises its `DeviceError`. A flush is never tried again: it might seem to go well.
+        """
+        while True:
+            errors = self.counters.errors
+            try:
+                write()
+                return
+            except DeviceError:
+                if self.counters.errors == errors or self.failures >= TRIES:
+                    raise
 
     def reference(self, slot: int, offset: int, length: int) -> DeviceObject:
         """What `read` needs to read this object, and to know if its block is reused meanwhile."""

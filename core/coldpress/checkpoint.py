@@ -46,7 +46,7 @@ class Checkpoint:
         try:
             # These may have changed, but what they hold may be the last that was stored before
             # this.
-            self._writeback.persist(partial(self._writeback.flush_open, unlocked=unlocked))
+            self._store.persist(partial(self._writeback.flush_open, unlocked=unlocked))
             if self._entries.unlogged.count:
                 # First those that may make room for the others.
                 self._write(list(self._entries.unlogged.from_tail()), unlocked=unlocked)
@@ -87,7 +87,7 @@ class Checkpoint:
             drop_tombstones(self._store, self._entries, self._page_size)
 
     def _write(self, slots: list[int], *, unlocked: bool) -> None:
-        self._writeback.persist(partial(self._write_once, slots, unlocked=unlocked))
+        self._store.persist(partial(self._write_once, slots, unlocked=unlocked))
 
     def _write_once(self, slots: list[int], *, unlocked: bool) -> None:
         """Write what each of these holds at the moment when its turn comes.

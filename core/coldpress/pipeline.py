@@ -178,8 +178,8 @@ class Pipeline(Composition):
             if self._checkpoint is not None:
                 self._checkpoint.sync(unlocked=unlocked)
                 return
-            self._writeback.persist(partial(self._writeback.flush_open, unlocked=unlocked))
-            self._writeback.persist(partial(self._writeback.write_dirty, unlocked=unlocked))
+            self._store.persist(partial(self._writeback.flush_open, unlocked=unlocked))
+            self._store.persist(partial(self._writeback.write_dirty, unlocked=unlocked))
             self._store.flush()
         except DeviceError:
             self._gate.check()  # a device that was closed meanwhile can not be written

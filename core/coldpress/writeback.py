@@ -303,20 +303,6 @@ class Writeback:
             self.staging.give_back(block)
         self.tidy()
 
-    def persist(self, write: Callable[[], None]) -> None:
-        """Call `write`, which goes on where it was, again until TRIES writes in a row have failed.
-
-        Raises its `DeviceError`. A flush is never tried again: it might seem to go well.
-        """
-        while True:
-            errors = self._store.counters.errors
-            try:
-                write()
-                return
-            except DeviceError:
-                if self._store.counters.errors == errors or self._store.failures >= TRIES:
-                    raise
-
     def flush_open(self, *, unlocked: bool = False) -> None:
         """Write the blocks that are not full yet. Raises `DeviceError` if one can not be."""
         while (block := self.staging.oldest()) is not None:

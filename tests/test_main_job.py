@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import json
 import mmap
+import os
 import re
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -59,15 +61,18 @@ def footprint() -> int:
 
 
 def mapped_rss(mappings: list[mmap.mmap]) -> int:
-    """The resident size of these mappings, from the kernel's own table of them."""
-    wanted = {ctypes.addressof(ctypes.c_char.from_buffer(one)) for one in mappings}
-    total, inside = 0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if found := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            start, end = (int(number, 16) for number in found.groups())
-            inside = any(start <= address < end for address in wanted)
-        elif inside and line.startswith("Rss:"):
-            total += int(line.split()[1]) << 10
+    """The resident size of these mappings, from the kernel's own table of their pages.
+
+    Not from `smaps`: there a mapping is one with a neighbour of the same kind, such as a table of
+    the pipeline's, whenever the kernel happens to place them side by side.
+    """
+    total = 0
+    with Path("/proc/self/pagemap").open("rb", buffering=0) as pagemap:
+        for one in mappings:
+            first = ctypes.addressof(ctypes.c_char.from_buffer(one)) // PAGE
+            entries = os.pread(pagemap.fileno(), -(-len(one) // PAGE) * 8, first * 8)
+            assert len(entries) == -(-len(one) // PAGE) * 8
+            total += PAGE * sum(entry >> 63 for (entry,) in struct.iter_unpack("=Q", entries))
     return total
 
 

@@ -206,6 +206,11 @@ pages = -3
         ("slots = 7\nslots = 8\n", ":2:10: not TOML: Cannot overwrite a value"),
         ("slots = " + "9" * 5000, ": not TOML that can be read: "),
         ("slots = " + "[" * 100_000, ": not TOML that can be read: nested too deeply"),
+        ("a." * 3000 + "a = 1", ": not TOML that can be read: nested too deeply"),
+        ("[" + "a . " * 3000 + "a]", ": not TOML that can be read: nested too deeply"),
+        ("x = {" + "'a'." * 3000 + "a = 1}", ": not TOML that can be read: nested too deeply"),
+        ("x = " + ("{" + "a." * 30 + "a=") * 80 + "1" + "}" * 80, "nested too deeply"),
+        ("# " + "a" * (1 << 20), ": more than 1MiB, which no pipeline file needs"),
         ("bogus = 1", ":1:1: unknown key 'bogus'; known: "),
         ("compressor = 'lz4'", ":1:1: 'compressor': expected a table [compressor], got 'lz4'"),
         ("[[packer]]", ":1:1: 'packer': expected a table [packer], got an array"),
@@ -286,11 +291,12 @@ def test_a_file_that_can_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     Path("latin.toml").write_bytes(b"slots = 7\n# caf\xe9\n")
     assert problems("latin.toml") == ["latin.toml:2: not UTF-8, which a TOML file must be"]
 
-    def deny(path: Path) -> bytes:
+    def deny(path: Path, mode: str) -> object:
         raise PermissionError(13, os.strerror(13), str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", deny)
-    assert problems(write("")) == ["pipeline.toml: can not be read: Permission denied"]
+    path = write("")
+    monkeypatch.setattr(Path, "open", deny)
+    assert problems(path) == ["pipeline.toml: can not be read: Permission denied"]
 
 
 def test_a_mapping_s_problems_have_dotted_keys() -> None:

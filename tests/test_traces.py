@@ -148,6 +148,35 @@ def test_a_broken_trace_says_where_and_what_was_expected(
     assert str(info.value).startswith(f"--trace {file}: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.vscsi", vscsi((READ, 0, 512), (READ, 0, 1 << 31)), "record 2: .* at most 1GiB"),
+        ("a.oracleGeneral", oracle_general((1, 2**32 - 1)), "record 1: .* at most 1GiB"),
+        ("a.txt", b"R 4294967293\nW 4294967294\n", "line 2: .* a slot below 4294967294"),
+    ],
+)
+def test_a_request_that_would_be_millions_is_refused(
+    tmp_path: Path, name: str, data: bytes, message: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        Trace(str(file), PAGE)
+
+
+def test_a_trace_numbers_so_many_pages_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coldpress.harness.trace._MOST_PAGES", 8)
+    file = tmp_path / "a.vscsi"
+    file.write_bytes(vscsi((READ, 0, 8 * PAGE), (READ, 8, PAGE)))
+    assert Trace(str(file), PAGE).slots == 8
+    file.write_bytes(vscsi((READ, 0, 9 * PAGE)))
+    with pytest.raises(InputError, match="more than 8 pages"):
+        Trace(str(file), PAGE)
+
+
 def test_a_trace_that_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, message in [

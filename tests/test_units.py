@@ -39,6 +39,8 @@ def test_a_size_is_read(text: object, size: int) -> None:
         ("-1KiB", "expected a size"),
         ("1.KiB", "expected a size"),
         ("1e3", "expected a size"),
+        ("\u0663KiB", "expected a size"),
+        ("1.1" * 1000, r"expected a size such as \"64KiB\", got '1.1.{1,60}$"),
         ("0.3B", "not a whole number of bytes"),
         ("9" * 400 + ".5B", "not a whole number of bytes"),
         (-1, "negative"),

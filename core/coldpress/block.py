@@ -31,7 +31,7 @@ import struct
 import attrs
 
 from coldpress.checksum import crc32
-from coldpress.folio import MAX_BYTES, MAX_ORDER
+from coldpress.folio import MAX_ORDER
 from coldpress.layout import NONCE_BYTES, TAG_BYTES
 from coldpress.roles.packer import (
     KIND_OBJECT,
@@ -219,40 +219,6 @@ def read_head(data: memoryview, page_size: int) -> Head:
         raise BlockError(f"block sequence {sequence}, durable up to {durable}: no block has these")
     identity = BlockIdentity(uuid, epoch, sequence, durable, number)
     return Head(identity, pages, payload, count, bool(flags & ENCRYPTED))
-
-
-def check_records(data: memoryview, head: Head, page_size: int, slots: int) -> None:
-    """Whether the records of `head`, which stand in `data`, are such as a packer writes.
-
-    Each of an object in the block, behind the one before it, and of some of `slots`. Raises
-    `BlockError`. Nothing else looks at places and lengths before they are used.
-    """
-    behind = table_bytes(head.count)
-    end = HEADER_BYTES + RECORD_BYTES * head.count
-    size = head.pages * page_size
-    payload = 0
-    for shape, slot, _, sequence in RECORD.iter_unpack(data[HEADER_BYTES:end]):
-        at, length = shape & PLACE_MASK, shape >> 24 & PLACE_MASK
-        if at < behind:
-            raise BlockError("two records are of the same bytes")
-        behind = at + RECORD_BYTES + length
-        payload += length
-        kind = shape >> 56
-        if kind != KIND_OBJECT:  # of a single page
-            order, kind = kind >> 4, kind & 15
-            pages = 1 << order
-            if order > MAX_ORDER or not KIND_OBJECT <= kind <= KIND_TOMBSTONE or slot % pages:
-                raise BlockError(f"a record of slot {slot} is of an unknown kind")
-            if order and pages * page_size > MAX_BYTES:
-                raise BlockError("a record is of a folio that is larger than any")
-            payload += room_of(kind, length) - length
-            slot += pages - 1
-        elif not length:
-            raise BlockError("an object has no bytes")
-        if slot >= slots or length > MAX_BYTES or sequence >> EPOCH_AT > head.identity.epoch:
-            raise BlockError(f"a record of slot {slot} is none of this pipeline")
-    if behind > size or payload != head.payload:
-        raise BlockError("the objects are not those that the header tells of")
 
 
 def read_header(data: memoryview, page_size: int) -> Header:

@@ -7,13 +7,11 @@ from contextlib import ExitStack
 
 from coldpress.component import Buffer
 from coldpress.errors import CompressorError, ConfigError, Problem
+from coldpress.layout import MOST_IDS
 from coldpress.roles.compressor import Compressor
 
 STORED = 0
 """The codec id of bytes that were not compressed."""
-
-MOST_IDS = 254
-"""Ids from 1 up to this are compressors; they have 8 bits in a word and in a record."""
 
 Writer = tuple[int, Callable[[Buffer], bytes]]
 

@@ -11,6 +11,16 @@ PERSISTENT_MAGIC = b"COLDKEEP"
 SUPERBLOCKS = 2
 """Superblock pages at the start; A and B alternate."""
 
+SMALLEST_PAGE = 4 << 10
+LARGEST_PAGE = 64 << 10
+"""A page is a power of two from the one to the other."""
+
+LARGEST_DEVICE = 1 << 42
+"""The most bytes of a persistent device: a word has 42 bits for a place on it."""
+
+MOST_IDS = 254
+"""Ids of compressors, and of entry types, are from 1 up to this: a record has 8 bits for one."""
+
 LARGEST_BLOCK = 8 << 20
 """The most bytes of a block."""
 

@@ -11,7 +11,12 @@ import struct
 import attrs
 
 from coldpress.checksum import crc32
-from coldpress.layout import SUPERBLOCK_MAGIC
+from coldpress.layout import (
+    LARGEST_BLOCK,
+    LARGEST_PAGE,
+    SMALLEST_PAGE,
+    SUPERBLOCK_MAGIC,
+)
 
 _MARK = struct.Struct("<8sIII16sQ")
 _CRC = struct.Struct("<I")
@@ -35,9 +40,11 @@ class Mark:
 
 
 def read_mark(data: memoryview) -> Mark | None:
-    """The one at the start of these bytes; None if it is damaged."""
+    """The one at the start of these bytes; None if it is damaged, or says what can not be."""
     magic, version, page_size, block, uuid, epoch = _MARK.unpack_from(data)
     (crc,) = _CRC.unpack_from(data, _MARK.size)
     if (magic, version, crc) != (SUPERBLOCK_MAGIC, _VERSION, crc32(data[: _MARK.size])):
+        return None
+    if not SMALLEST_PAGE <= page_size <= LARGEST_PAGE or not 0 < block <= LARGEST_BLOCK:
         return None
     return Mark(page_size, block, uuid, epoch)

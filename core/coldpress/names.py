@@ -1,4 +1,4 @@
-"""Names that people type: compared as pip compares them, and guessed at when they are wrong."""
+"""Names and values that people type: compared as pip compares names, guessed at, shortened."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from collections.abc import Iterable
 def normal(name: str) -> str:
     """What two spellings of a distribution's name have in common: "acme-fast" of "Acme_Fast"."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning: something that was found may be of any length."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def did_you_mean(word: str, choices: Iterable[str], most: int = 1) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from coldpress.block import (
@@ -27,6 +27,7 @@ from coldpress.table import FOLIO, PAYLOAD_AT, TAG_MASK
 
 _PAYLOAD_BITS = 64 - PAYLOAD_AT
 _BATCH = OS_PAGE // 8  # slots at a time: a page of the tables
+_REGION = 4096 * _BATCH  # slots of which it is asked first whether any has a record
 
 Found = Callable[[int, int, int], None]
 """Is called with a slot, its word, and the place of its newest record."""
@@ -132,13 +133,20 @@ class Newest:
 
     def settle(self, found: Found) -> None:
         """Tell of each slot that has a record, and the space which bytes are live."""
-        for start in range(0, self.slots, _BATCH):
-            if resident(self._best[start : start + _BATCH]):
-                self._settle(range(start, min(start + _BATCH, self.slots)), found)
+        for start in self._touched(range(self.slots), _REGION):
+            region = range(start, min(start + _REGION, self.slots))
+            for batch in self._touched(region, _BATCH):
+                self._settle(range(batch, min(batch + _BATCH, self.slots)), found)
 
     def where(self, slot: int) -> int:
         """The offset of the slot's newest record, in front of its object; 0 if it has none."""
         return self._locate(slot)[0] if self._best[slot] else 0
+
+    def _touched(self, slots: range, step: int) -> Iterator[int]:
+        """Where each so many of these slots begin of which one may have a record."""
+        for start in slots[::step]:
+            if resident(self._best[start : min(start + step, slots.stop)]):
+                yield start
 
     def _settle(self, slots: range, found: Found) -> None:
         words = self._words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coldpress.codecs import Codecs
 from coldpress.config import PipelineConfig
-from coldpress.durable import DurableEntries
+from coldpress.durable import DurableEntries, is_in_word
 from coldpress.durablestore import DurableStore
 from coldpress.layout import seal_bytes
 from coldpress.origins import Origins
@@ -38,7 +38,8 @@ def reopen(
     )
     if sum(one.kind == COMPRESSOR for one in store.ids.all) > 1:
         entries.origins = Origins(config.slots, on_device=True)
-    tags = {one.name: tag for tag, one in enumerate(entries.types) if one is not None}
+    # Of those types alone whose word says all: another's would mean something in RAM.
+    tags = {one.name: tag for tag, one in enumerate(entries.types) if one and is_in_word(one)}
     known = {
         one.id: tags[one.name]
         for one in store.ids.all

@@ -7,13 +7,13 @@ object give its checksum, or if both copies say the same, whatever became of the
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 import attrs
 
 from coldpress.block import (
-    EPOCH_AT,
     HEADER_BYTES,
     PLACE_MASK,
     RECORD_BYTES,
@@ -25,11 +25,28 @@ from coldpress.block import (
     read_object,
     read_record,
 )
-from coldpress.folio import MAX_BYTES, MAX_ORDER
+from coldpress.folio import MAX_ORDER
+from coldpress.limits import Limits
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE
 from coldpress.sealing import Sealing
 
-_TRIED = 64  # times its own bytes that a block is looked at in vain
+_TRIES = 64
+"""So many times its own bytes are checksummed in a block, and no more. Honest damage takes about
+one; a block made for it would have records everywhere, each with a large object."""
+
+_BYTE = 7  # of a record, that of kind and order
+_KIND_AND_ORDER = re.compile(
+    b"[%s]"
+    % re.escape(
+        bytes(
+            order << 4 | kind
+            for kind in range(KIND_OBJECT, KIND_TOMBSTONE + 1)
+            for order in range(MAX_ORDER + 1)
+        )
+    )
+)
+
+Possible = Callable[[Record], bool]
 
 
 @attrs.frozen
@@ -45,21 +62,38 @@ class Salvaged:
     complete: bool
 
 
+class _Trials:
+    """How many bytes may still be checksummed to see whether they are an object."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def allow(self, length: int) -> bool:
+        """Whether so many more may be; then they are counted."""
+        self._left -= length
+        return self._left >= 0
+
+
 def salvage(
     block: memoryview,
     number: int,
-    epochs: range,
-    slots: int,
+    limits: Limits,
+    epoch: int,
     sealing: Sealing,
     lacks: Callable[[Record], bool],
 ) -> Salvaged:
     """The records that are as they were written, in the block of this number.
 
-    `epochs` are those that a record of this pipeline may have; `lacks` tells whether a record is
+    `epoch` is the latest that a record of this pipeline may have; `lacks` tells whether a record is
     newer than what is known of its slots. O(bytes), slow: for blocks that are damaged.
     """
-    known = _without_table(dict(_inline(block, epochs, slots, sealing)), len(block))
-    tabled = _tabled(block, min(known, default=len(block)), epochs, slots, sealing)
+
+    def is_possible(record: Record) -> bool:
+        return limits.is_possible(record, epoch)
+
+    trials = _Trials(_TRIES * len(block))
+    known = _without_table(dict(_inline(block, is_possible, sealing, trials)), len(block))
+    tabled = _tabled(block, min(known, default=len(block)), is_possible, sealing, trials)
     stamped = {at: one for at, one, agrees in tabled if agrees} | known
     if not stamped and not tabled:
         return Salvaged([], 0, False)
@@ -69,7 +103,19 @@ def salvage(
     own |= {at: attrs.evolve(one, place=stamp) for at, one, _ in tabled if at not in stamped}
     # What went astray from a block where it is not known any more: a load will tell.
     others = {at: one for at, one in stamped.items() if at not in own and lacks(one)}
-    return Salvaged(sorted((own | others).items()), stamp, _is_complete(claim, sorted(own.items())))
+    own, others = _apart(own), _apart(others)
+    return Salvaged(sorted((others | own).items()), stamp, _is_complete(claim, sorted(own.items())))
+
+
+def _apart(found: dict[int, Record]) -> dict[int, Record]:
+    """Without those that begin inside the one before: no block was written so."""
+    apart: dict[int, Record] = {}
+    end = 0
+    for at, record in sorted(found.items()):
+        if at >= end:
+            apart[at] = record
+            end = at + RECORD_BYTES + record.length
+    return apart
 
 
 def _stamp(
@@ -113,21 +159,20 @@ def _without_table(known: dict[int, Record], size: int) -> dict[int, Record]:
 
 
 def _inline(
-    block: memoryview, epochs: range, slots: int, sealing: Sealing
+    block: memoryview, is_possible: Possible, sealing: Sealing, trials: _Trials
 ) -> Iterator[tuple[int, Record]]:
     """Records that stand in front of undamaged objects."""
     at = 0
     last = len(block) - RECORD_BYTES
-    # Of a block that somebody made, each byte may begin what looks like a record of many others.
-    left = _TRIED * len(block)
-    while at <= last and left > 0:
+    while (found := _KIND_AND_ORDER.search(block, at + _BYTE, last + _BYTE + 1)) is not None:
+        at = found.start() - _BYTE
         record = read_record(block, at)
-        if _is_possible(record, epochs, slots):
+        if is_possible(record) and trials.allow(record.length):
             try:
                 read_object(block[at:], record.slot, record.length, record.place, kind=record.kind)
                 sealing.opened(block[at:], at)
             except BlockError:
-                left -= record.length
+                pass
             else:
                 yield at, record
                 at += RECORD_BYTES + record.length
@@ -136,7 +181,7 @@ def _inline(
 
 
 def _tabled(
-    block: memoryview, end: int, epochs: range, slots: int, sealing: Sealing
+    block: memoryview, end: int, is_possible: Possible, sealing: Sealing, trials: _Trials
 ) -> list[tuple[int, Record, bool]]:
     """Records of a table that ends before `end`, of which the copy or the object is undamaged.
 
@@ -147,7 +192,7 @@ def _tabled(
         record = read_record(block, at)
         body = record.place + RECORD_BYTES
         rest = block[body : body + record.length]
-        if not _is_possible(record, epochs, slots) or len(rest) < record.length:
+        if not is_possible(record) or len(rest) < record.length:
             continue
         if record.place <= at:
             continue
@@ -157,20 +202,13 @@ def _tabled(
             # damage, for a load will tell; but not as a tombstone.
             if sealing.cipher is None or record.kind != KIND_TOMBSTONE:
                 found.append((record.place, copy, True))
-        elif sealing.cipher is None and object_crc(record, rest) == record.crc:
+        elif (
+            sealing.cipher is None
+            and trials.allow(record.length)
+            and object_crc(record, rest) == record.crc
+        ):
             found.append((record.place, record, False))
     return found
-
-
-def _is_possible(record: Record, epochs: range, slots: int) -> bool:
-    return (
-        record.sequence >> EPOCH_AT in epochs
-        and KIND_OBJECT <= record.kind <= KIND_TOMBSTONE
-        and record.order <= MAX_ORDER
-        and 0 < record.room <= MAX_BYTES
-        and record.slot + (1 << record.order) <= slots
-        and record.slot % (1 << record.order) == 0
-    )
 
 
 def _is_complete(claim: Head | None, found: list[tuple[int, Record]]) -> bool:

@@ -21,7 +21,6 @@ from coldpress.block import (
     RECORD_BYTES,
     BlockError,
     Head,
-    check_records,
     claimed,
     read_head,
     read_object,
@@ -29,6 +28,7 @@ from coldpress.block import (
 )
 from coldpress.errors import DeviceError, named_block
 from coldpress.flat import reserve, table
+from coldpress.limits import Limits
 from coldpress.newest import Newest
 from coldpress.rereading import Readable, read_again, read_head_pages, read_piecemeal
 from coldpress.roles.packer import KIND_WORD
@@ -90,7 +90,7 @@ class Scan:
         self.used = 0
         self.durable = self.sequence = superblock.durable
         self.epoch = superblock.epoch
-        self._first_epoch = superblock.first_epoch
+        self._limits = Limits.of(superblock)
         self._uuid = superblock.uuid
         self._page_size = superblock.page_size
         self._image = image
@@ -111,7 +111,7 @@ class Scan:
         space = self._space
         self._guess = guess
         blocks = range(space.start, space.start + space.count * space.block, space.block)
-        for probe in range(_PROBES + 1):
+        for probe in range(_PROBES + 1 if blocks else 0):
             with contextlib.suppress(DeviceError):  # its turn comes again
                 self._head(blocks[probe * (len(blocks) - 1) // _PROBES])
         for number, offset in enumerate(blocks):
@@ -186,11 +186,9 @@ class Scan:
             return None
         if head.identity.number != self._space.number(offset):
             return None  # another block's: it went astray
-        if head.pages * self._page_size > self._space.block:
-            return None
         try:
             self._sealing.check(page, head)
-            check_records(page, head, self._page_size, self._newest.slots)
+            self._limits.check(page, head)
         except BlockError:
             return None
         self.durable = max(self.durable, head.identity.durable)
@@ -261,11 +259,8 @@ class Scan:
         head = self._whole_head(block)
         if head is not None and head.identity.uuid != self._uuid:
             return State.FOREIGN  # another pipeline's, so its objects are not ours
-        epochs = range(self._first_epoch, self.epoch + 1)
         number = space.number(offset)
-        found = salvage(
-            block, number, epochs, self._newest.slots, self._sealing, self._newest.lacks
-        )
+        found = salvage(block, number, self._limits, self.epoch, self._sealing, self._newest.lacks)
         if not found.records:
             claim = claimed(block)
             ours = claim is not None and claim.identity.uuid == self._uuid

@@ -30,9 +30,13 @@ import attrs
 from coldpress.checksum import crc32
 from coldpress.layout import (
     LARGEST_BLOCK,
+    LARGEST_DEVICE,
+    LARGEST_PAGE,
+    MOST_IDS,
     MOST_SLOTS,
     NONCE_BYTES,
     PERSISTENT_MAGIC,
+    SMALLEST_PAGE,
     TAG_BYTES,
     smallest_device,
     superblock_area,
@@ -225,20 +229,20 @@ def _impossible(one: Superblock) -> str:
     The checksum is no proof: who makes an image by hand gives it the right one.
     """
     page = one.page_size
-    if not 4096 <= page <= 65536 or page & (page - 1):
+    if not SMALLEST_PAGE <= page <= LARGEST_PAGE or page & (page - 1):
         return f"pages of {page} bytes"
     if not page <= one.block <= LARGEST_BLOCK or one.block % page:
         return f"blocks of {one.block} bytes"
     if not 1 <= one.slots <= MOST_SLOTS:
         return f"{one.slots} slots"
     smallest = smallest_device(page, one.block, persistent=True)
-    if not smallest <= one.size < _LARGEST:
+    if not smallest <= one.size <= LARGEST_DEVICE:
         return f"{one.size} bytes of device"
     if one.area != superblock_area(page, one.size, persistent=True):
         return f"superblocks of {one.area} bytes"
     if max(one.generation, one.durable) >= _LARGEST:
         return "numbers that come to an end"
-    if not one.first_epoch <= one.epoch < EPOCHS:
+    if not 0 < one.first_epoch <= one.epoch < EPOCHS:
         return f"epochs {one.first_epoch} to {one.epoch}"
     return ""
 
@@ -269,7 +273,9 @@ def _decode_ids(data: bytes) -> list[KnownId]:
             raise SuperblockError(f"id {number} in the codec table: {error}") from None
         if kind not in (COMPRESSOR, ENTRY_TYPE) or not isinstance(one.options, dict):
             raise SuperblockError(f"id {number} in the codec table is of no kind that is known")
-        if not number or (kind, number) in found:
+        if not one.name.isprintable():
+            raise SuperblockError(f"id {number} in the codec table has a name that is no text")
+        if not 0 < number <= MOST_IDS or (kind, number) in found:
             raise SuperblockError(f"id {number} in the codec table is none, or there twice")
         found[kind, number] = one
     return list(found.values())

@@ -24,6 +24,7 @@ from coldpress.flat import reserve
 from coldpress.folio import MAX_ORDER
 from coldpress.image import Image, Persistent
 from coldpress.layout import SUPERBLOCKS
+from coldpress.limits import Limits
 from coldpress.newest import Newest
 from coldpress.rereading import read_again, read_piecemeal
 from coldpress.salvage import salvage
@@ -103,7 +104,9 @@ class Survey:
         self._image = image
         self._sealing = found.sealing
         start = SUPERBLOCKS * one.area
-        self.space = BlockSpace(start, max(0, (one.size - start) // one.block), one.block)
+        # What is behind the image's end is zeros, however far a superblock says that it goes.
+        size = min(one.size, image.size + -(image.size - start) % one.block)
+        self.space = BlockSpace(start, max(0, (size - start) // one.block), one.block)
         tags = dict.fromkeys(range(256), _WORD)
         self._newest = Newest(
             one.slots, self.space, _Places(), _TAG, tags, found.sealing, codecs=False
@@ -171,8 +174,7 @@ class Survey:
             slots = range(record.slot, record.slot + (1 << record.order))
             return record.place == stamp or any(self.where(slot) in inside for slot in slots)
 
-        epochs = range(one.first_epoch, self.scan.epoch + 1)
-        found = salvage(block, number, epochs, one.slots, self._sealing, is_taken)
+        found = salvage(block, number, Limits.of(one), self.scan.epoch, self._sealing, is_taken)
         return [attrs.evolve(record, place=at) for at, record in found.records]
 
     def _seen(

@@ -6,6 +6,8 @@ import re
 from fractions import Fraction
 from typing import NewType
 
+from coldpress.names import shortened
+
 Size = NewType("Size", int)
 """A number of bytes; in a pipeline file an integer or a text such as "64KiB"."""
 
@@ -24,8 +26,8 @@ _UNITS = {
     "GB": 10**9,
     "TB": 10**12,
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
-_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*", re.ASCII)
 
 # For JSON Schema, so in ECMA 262's words, and to be searched for.
 SIZE_PATTERN = rf"^\s*\d+(\.\d+)?\s*({'|'.join(filter(None, _UNITS))})?\s*$"
@@ -45,17 +47,17 @@ def parse_size(value: object) -> Size:
             raise ValueError(f"a size can not be negative: {value}")
         return Size(value)
     if not isinstance(value, str):
-        raise ValueError(f'expected a size such as "64KiB", got {value!r}')
+        raise ValueError(f'expected a size such as "64KiB", got {shortened(repr(value))}')
     match = _SIZE.fullmatch(value)
     if not match:
-        raise ValueError(f'expected a size such as "64KiB", got {value!r}')
+        raise ValueError(f'expected a size such as "64KiB", got {shortened(repr(value))}')
     number, unit = match.groups()
     if unit not in _UNITS:
         known = ", ".join(u for u in _UNITS if u)
-        raise ValueError(f"unknown unit {unit!r} in {value!r}; known units: {known}")
+        raise ValueError(f"unknown unit {unit!r} in {shortened(repr(value))}; known units: {known}")
     size = Fraction(number) * _UNITS[unit]  # a float would make 4.1kB no whole number
     if size != int(size):
-        raise ValueError(f"{value!r} is not a whole number of bytes")
+        raise ValueError(f"{shortened(repr(value))} is not a whole number of bytes")
     return Size(int(size))
 
 
@@ -63,10 +65,10 @@ def parse_percent(value: object) -> Percent:
     """A fraction from a text such as "95%". Raises `ValueError` with what was expected."""
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise ValueError(f'expected a percentage such as "95%", got {value!r}')
+        raise ValueError(f'expected a percentage such as "95%", got {shortened(repr(value))}')
     number = float(match.group(1))
     if number > 100:
-        raise ValueError(f"{value!r} is above 100%")
+        raise ValueError(f"{shortened(repr(value))} is above 100%")
     return Percent(number / 100)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import attrs
 import cattrs
 
+from coldpress.names import shortened
 from coldpress.units import Percent, Size, format_size, parse_percent, parse_size
 
 _NAMES: dict[Any, str] = {
@@ -97,8 +98,7 @@ def describe(value: object) -> str:
     if isinstance(value, int) and abs(value) > _LARGEST:
         return "an integer of more than 64 bits"  # which Python may even refuse to print
     is_time = isinstance(value, datetime.date | datetime.time)
-    text = str(value) if is_time else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(str(value) if is_time else repr(value))
 
 
 def is_optional(kind: Any) -> bool:

@@ -44,6 +44,7 @@ def seeds() -> dict[str, list[bytes]]:
             b"\1" + generation,
             b"\1" + length,
             *(b"\1" + one for one in _records()),
+            *(b"\1" + one for one in _words(image)),
         ],
         "config": [
             b'[compressor]\nuse = "zstd"\nlevel = 3\n',
@@ -76,6 +77,18 @@ def _records() -> Iterator[bytes]:
     yield struct.pack("<IBQ", at + 16, 8, (1 << 64) - 1)  # newer than whatever comes
     for place, size in ((24, 4), (28, 4), (32, 8), (40, 8), (48, 4), (52, 4)):
         yield struct.pack("<IB", FIRST + place, size) + b"\xff" * size
+
+
+def _words(image: bytes) -> Iterator[bytes]:
+    """Patches that make words of types in RAM, and one of a payload that nobody stored."""
+    lengths = image.index(b"filled") - 10  # of the name, the options, the data
+    for name in (b"zswap", b"raw", b"packed", b"shadow", b"folio"):
+        known = struct.pack("<HII", len(name), 8 - len(name), 0) + name + b"{}".rjust(8 - len(name))
+        yield b"".join(
+            struct.pack("<IB", at, len(known)) + known for at in (lengths, lengths + PAGE)
+        )
+    word = image.index(b"fill" + bytes(3), FIRST)  # the value of a page, as its record has it
+    yield struct.pack("<IBQ", word, 8, 1 << 58 | 1 << 40)
 
 
 def main() -> None:

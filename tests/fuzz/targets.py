@@ -13,25 +13,32 @@ from typing import Any
 
 import attrs
 
-from coldpress.block import BlockError, check_records, read_head, read_header, read_object
+from coldpress.block import BlockError, read_head, read_header, read_object
 from coldpress.cli import main
+from coldpress.codecs import Codecs
 from coldpress.config import load_config
 from coldpress.errors import ColdpressError, ConfigError
 from coldpress.harness.errors import InputError
 from coldpress.harness.formats import FORMATS, detect
+from coldpress.knownids import KnownIds
+from coldpress.limits import Limits
 from coldpress.pipeline import Pipeline
+from coldpress.registry import default_registry
 from coldpress.salvage import salvage
 from coldpress.sealing import Sealing
 from coldpress.superblock import SuperblockError, decode
 from coldpress.testing import CrashDevice, Medium
 from coldpress.testing.pages import PAGE
 from coldpress.testing.shapes import described
+from coldpress_plugins.compressors.none import NoCompression
 from tests.crafted import mend_block, mend_superblock
 
 BLOCK = 2 * PAGE
 SLOTS = 64
 SIZE = 25 * PAGE
 _TOUCHES = 10_000  # of a trace are followed: one record may be of a million pages
+_LIMITS = Limits(PAGE, BLOCK, SLOTS, 1)
+_PAGE = bytes(range(256)) * (PAGE // 256)
 _PATCH = struct.Struct("<IB")
 
 
@@ -41,8 +48,10 @@ def superblock(data: bytes) -> None:
         area = memoryview(bytearray(data))
         if mended:
             mend_superblock(area)
-        with contextlib.suppress(SuperblockError):
-            decode(area).differences(PAGE, BLOCK, SLOTS, SIZE)
+        with contextlib.suppress(SuperblockError, ConfigError):
+            one = decode(area)
+            one.differences(PAGE, BLOCK, SLOTS, SIZE)
+            Codecs(NoCompression(), KnownIds(one.ids, default_registry()).compressors())
 
 
 def block(data: bytes) -> None:
@@ -53,15 +62,14 @@ def block(data: bytes) -> None:
             mend_block(view)
         with contextlib.suppress(BlockError):
             head = read_head(view, PAGE)
-            if head.pages * PAGE <= len(view):
-                check_records(view, head, PAGE, SLOTS)
+            _LIMITS.check(view, head)
         with contextlib.suppress(BlockError):
             header = read_header(view, PAGE)
             for one in header.records:
                 with contextlib.suppress(BlockError):
                     stamp = header.identity.sequence
                     read_object(view[one.place :], one.slot, one.length, stamp, one.kind)
-        found = salvage(view, 0, range(8), SLOTS, Sealing(), lambda record: True)
+        found = salvage(view, 0, _LIMITS, 8, Sealing(), lambda record: True)
         for at, one in found.records:
             assert 0 <= at < BLOCK
             assert one.slot + (1 << one.order) <= SLOTS
@@ -78,6 +86,12 @@ def image(data: bytes) -> None:
     medium = Medium(changed)
     with contextlib.suppress(ColdpressError):
         _use(medium)
+        with _opened(medium) as again:
+            try:
+                kept = again.load(7)
+            except ColdpressError as error:
+                raise AssertionError("what was synced is lost") from error
+            assert kept == _PAGE
         _use(medium)
     with tempfile.NamedTemporaryFile(prefix="coldpress-fuzz-") as file:
         file.write(changed)
@@ -161,10 +175,10 @@ def _use(medium: Medium) -> None:
         for slot in range(SLOTS):
             with contextlib.suppress(ColdpressError):
                 assert len(pipeline.load(slot)) == PAGE
-        pipeline.store(7, bytes(range(256)) * (PAGE // 256))
+        pipeline.store(7, _PAGE)
         pipeline.invalidate(8)
         pipeline.sync()
-        assert pipeline.load(7) == bytes(range(256)) * (PAGE // 256)
+        assert pipeline.load(7) == _PAGE
 
 
 def _patched(data: bytes) -> bytes:

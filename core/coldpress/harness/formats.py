@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 import attrs
 
 from coldpress.harness.errors import InputError
+from coldpress.layout import MOST_SLOTS
+from coldpress.units import format_size
 
 Request = tuple[int, int, bool]
 """The first page's number, how many pages on from there, and whether it writes them."""
@@ -18,6 +20,7 @@ _RECORDS = 4096  # read in one go
 _READ, _WRITE = 0x28, 0x2A
 _SECTOR = 512
 _LINE = re.compile(rb"([WR])\s+(\d{1,10})")
+_LARGEST_REQUEST = 1 << 30  # bytes: a few records of more would make billions of touches
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -56,6 +59,12 @@ def _records(file: BinaryIO, path: str, record: struct.Struct) -> Iterator[tuple
             )
 
 
+def _check_length(path: str, number: int, length: int) -> None:
+    if length > _LARGEST_REQUEST:
+        why = f"expected a request of at most {format_size(_LARGEST_REQUEST)}, got {length} bytes"
+        raise _broken(path, "record", number, why)
+
+
 _VSCSI = struct.Struct("<IIIHHQQ")
 
 
@@ -72,6 +81,7 @@ def _read_vscsi(file: BinaryIO, path: str, page_size: int) -> Iterator[Request]:
             raise _broken(
                 path, "record", number, f"expected command 0x28 or 0x2a, got {command:#04x}"
             )
+        _check_length(path, number, length)
         if length:
             start = sector * _SECTOR
             first = start // page_size
@@ -93,8 +103,9 @@ def _read_oracle_general(file: BinaryIO, path: str, page_size: int) -> Iterator[
     The objects are opaque: the pages of two never meet, whatever their numbers. Source:
     libCacheSim's `oracleGeneral`.
     """
-    for _, number, size, _ in _records(file, path, _ORACLE_GENERAL):
-        yield number << 32, -(-size // page_size), False
+    for number, (_, one, size, _) in enumerate(_records(file, path, _ORACLE_GENERAL), 1):
+        _check_length(path, number, size)
+        yield one << 32, -(-size // page_size), False
 
 
 def _looks_like_oracle_general(head: bytes) -> bool:
@@ -108,11 +119,14 @@ def _read_text(file: BinaryIO, path: str, page_size: int) -> Iterator[Request]:
     """Lines of `W slot` or `R slot`; what follows a # is a comment."""
     for number, line in enumerate(file, 1):
         text = line.partition(b"#")[0].strip()
-        if match := _LINE.fullmatch(text):
+        if (match := _LINE.fullmatch(text)) and int(match[2]) < MOST_SLOTS:
             yield int(match[2]), 1, match[1] == b"W"
         elif text:
             shown = ascii(text[:40].decode("latin-1"))
-            raise _broken(path, "line", number, f"expected 'W slot' or 'R slot', got {shown}")
+            below = f", a slot below {MOST_SLOTS}" if match else ""
+            raise _broken(
+                path, "line", number, f"expected 'W slot' or 'R slot'{below}, got {shown}"
+            )
 
 
 def _looks_like_text(head: bytes) -> bool:

@@ -9,6 +9,7 @@ from coldpress.harness.errors import InputError
 from coldpress.harness.formats import detect
 
 _HEAD = 4096
+_MOST_PAGES = 1 << 26  # 256 GiB of 4 KiB: of more pages the numbering would take 7 GB
 
 
 class Trace:
@@ -23,7 +24,7 @@ class Trace:
 
     Notes: device addresses become slots in order of first touch; a trace that has slot numbers
     keeps them. The numbering is the one table here that grows with the trace, by its distinct
-    pages. Not thread-safe.
+    pages, of which there may be 2**26. Not thread-safe.
     """
 
     fill = False
@@ -38,6 +39,8 @@ class Trace:
         self.slots = 0
         for slot, _ in self._touches():
             self.total += 1
+            if len(self._numbers) > _MOST_PAGES:
+                raise InputError(f"--trace {path}: it touches more than {_MOST_PAGES} pages")
             if slot >= self.slots:
                 self.slots = slot + 1
         if not self.total:

@@ -14,6 +14,8 @@ from coldpress import Buffer, Compressor, option
 
 # A page needs no magic number, no content size and no checksum of its own: 8 bytes saved on each.
 _LARGEST_DICTIONARY = 16 << 20
+_LARGEST_FOLIO = 64 << 10
+_HAS_SIZE = 0xE0  # of a frame's first byte, the bits that tell of a content size
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 
 
@@ -60,6 +62,8 @@ class Zstd(Compressor):
         self._trained = self._given
         if self.dictionary is not None:
             self._trained = Path(self.dictionary).read_bytes()
+        # What a frame of the longest folio may refer back to, at most.
+        self._window = 1 << (_LARGEST_FOLIO + len(self._trained)).bit_length()
         if self._trained:
             self._dictionary = zstandard.ZstdCompressionDict(self._trained)
             self._dictionary.precompute_compress(level=self.level)
@@ -73,9 +77,8 @@ class Zstd(Compressor):
 
     @classmethod
     def from_portable(cls, options: dict[str, Any], data: bytes) -> Zstd:
-        # No path: an image that somebody else made must not have any file read here.
-        if "dictionary" in options:
-            raise ValueError("its dictionary is not in a file")
+        if set(options) != {"level"}:  # a dictionary's file is none of a device's concern
+            raise ValueError(f"expected a level alone, got {', '.join(options) or 'nothing'}")
         one = cls(**options)
         one._given = data
         return one
@@ -89,11 +92,14 @@ class Zstd(Compressor):
         return data
 
     def decompress(self, data: Buffer, size: int) -> bytes:
+        # A frame that says how long it is would get that much memory, whatever `size` is.
+        if data[0] & _HAS_SIZE:
+            raise ValueError("the frame says how long it is, which none of these does")
         try:
             decompress = self._threads.decompress
         except AttributeError:
             decompress = self._threads.decompress = zstandard.ZstdDecompressor(
-                dict_data=self._dictionary, format=_FORMAT
+                dict_data=self._dictionary, format=_FORMAT, max_window_size=self._window
             ).decompress
         page: bytes = decompress(data, max_output_size=size, allow_extra_data=False)
         return page

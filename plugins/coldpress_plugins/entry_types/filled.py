@@ -52,7 +52,7 @@ class Filled(EntryType):
 
     def decode(self, token: int) -> bytes:
         if token & _REPEATED:
-            low = token ^ _REPEATED
+            low = token & 0xFFFFFFFF  # the rest is zeros, but in a word that nobody has stored
             return low.to_bytes(4, "little") * (2 * self._words)
         return token.to_bytes(_WORD, "little") * self._words
 

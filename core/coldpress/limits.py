@@ -1,0 +1,97 @@
+"""What a block of a pipeline can have: whatever its checksums say, another one is damaged."""
+
+from __future__ import annotations
+
+import attrs
+
+from coldpress.block import (
+    EPOCH_AT,
+    HEADER_BYTES,
+    PLACE_MASK,
+    RECORD,
+    RECORD_BYTES,
+    BlockError,
+    Head,
+    Record,
+    table_bytes,
+)
+from coldpress.durable import WORD_BYTES
+from coldpress.folio import MAX_BYTES, MAX_ORDER
+from coldpress.layout import SEAL_BYTES
+from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD, room_of
+from coldpress.superblock import EPOCHS, Superblock
+
+_LENGTHS = {
+    KIND_WORD: (WORD_BYTES, WORD_BYTES + SEAL_BYTES),
+    KIND_TOMBSTONE: (0, SEAL_BYTES),
+}
+
+
+@attrs.frozen
+class Limits:
+    """Of the blocks of one persistent device.
+
+    Attributes: `page_size`, `block`, in bytes; `slots`; `first_epoch`, in which it was formatted.
+
+    Notes: thread-safe.
+    """
+
+    page_size: int
+    block: int
+    slots: int
+    first_epoch: int
+
+    @classmethod
+    def of(cls, one: Superblock) -> Limits:
+        """Those of a device with this superblock."""
+        return cls(one.page_size, one.block, one.slots, one.first_epoch)
+
+    def check(self, data: memoryview, head: Head) -> None:
+        """Hold a header, and the records behind it in `data`, against them.
+
+        The objects must lie behind the table, in the records' order, each behind the one before,
+        and no record may be newer than its block. Raises `BlockError`.
+        """
+        one = head.identity
+        if head.pages * self.page_size > self.block:
+            raise BlockError(f"{head.pages} pages are more than a block has")
+        if not self.first_epoch <= one.epoch < EPOCHS:
+            raise BlockError(f"no block was written in epoch {one.epoch}")
+        oldest, newest = self.first_epoch << EPOCH_AT, one.epoch + 1 << EPOCH_AT
+        end = table_bytes(head.count)
+        payload = 0
+        slots = self.slots
+        for shape, slot, _, sequence in RECORD.iter_unpack(data[HEADER_BYTES:end]):
+            at, length, top = shape & PLACE_MASK, shape >> 24 & PLACE_MASK, shape >> 56
+            if at < end or not oldest <= sequence < newest:
+                raise BlockError(f"a record of slot {slot} is in a wrong place or of no epoch")
+            if not (top == KIND_OBJECT and 0 < length <= MAX_BYTES and slot < slots):
+                self._check_shape(top & 15, top >> 4, slot, length)
+            payload += length if top & 15 == KIND_OBJECT else room_of(top & 15, length)
+            end = at + RECORD_BYTES + length
+        if end > head.pages * self.page_size:
+            raise BlockError("a record's object does not end in its block")
+        if payload != head.payload:
+            raise BlockError(f"the records have {payload} object bytes, and not {head.payload}")
+
+    def is_possible(self, record: Record, epoch: int) -> bool:
+        """Whether a record, wherever it was found, may be one written up to this epoch."""
+        if not self.first_epoch <= record.sequence >> EPOCH_AT <= epoch:
+            return False
+        try:
+            self._check_shape(record.kind, record.order, record.slot, record.length)
+        except BlockError:
+            return False
+        return True
+
+    def _check_shape(self, kind: int, order: int, slot: int, length: int) -> None:
+        """Raises `BlockError` if no record is so."""
+        if kind == KIND_OBJECT:
+            right = 0 < length <= MAX_BYTES
+            if order:
+                whole = order <= MAX_ORDER and self.page_size << order <= MAX_BYTES
+                right = right and whole and not slot % (1 << order)
+        else:
+            right = length in _LENGTHS.get(kind, ()) and not order
+        if not right or slot + (1 << order) > self.slots:
+            raise BlockError(f"a record of slot {slot}, kind {kind}, order {order} can not be")

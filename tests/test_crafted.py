@@ -39,6 +39,7 @@ from coldpress.limits import Limits
 from coldpress.mark import Mark
 from coldpress.pipeline import Pipeline
 from coldpress.registry import default_registry
+from coldpress.roles.packer import KIND_TOMBSTONE
 from coldpress.scan import State
 from coldpress.sealing import Sealing
 from coldpress.superblock import COMPRESSOR, ENTRY_TYPE, KnownId, SuperblockError, decode
@@ -355,6 +356,16 @@ def test_records_that_overlap_are_not_all_salvaged() -> None:
     limits = Limits(PAGE, BLOCK, SLOTS, 2)
     found = salvaging.salvage(memoryview(block), 0, limits, 5, Sealing(), lambda record: True)
     assert [at for at, _ in found.records] == [3000]
+
+
+@pytest.mark.parametrize("place", [BLOCK - RECORD_BYTES + 1, BLOCK, PLACE_MASK])
+def test_a_tombstone_s_copy_is_not_looked_for_behind_the_block(place: int) -> None:
+    block = memoryview(bytearray(BLOCK))
+    shape = shape_of(0, 0, 0, KIND_TOMBSTONE)
+    struct.pack_into("<QIIQ", block, HEADER_BYTES, shape | place, 1, 0, 3 << EPOCH_AT)
+    limits = Limits(PAGE, BLOCK, SLOTS, 2)
+    found = salvaging.salvage(block, 0, limits, 5, Sealing(), lambda record: True)
+    assert not found.records
 
 
 @pytest.mark.parametrize(("epoch", "salvaged"), [(1, 0), (2, 1), (5, 1), (6, 0), (1 << 19, 0)])

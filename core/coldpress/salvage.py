@@ -191,11 +191,11 @@ def _tabled(
     for at in range(HEADER_BYTES, end - RECORD_BYTES + 1, RECORD_BYTES):
         record = read_record(block, at)
         body = record.place + RECORD_BYTES
+        if not at < record.place <= len(block) - RECORD_BYTES - record.length:
+            continue
+        if not is_possible(record):
+            continue
         rest = block[body : body + record.length]
-        if not is_possible(record) or len(rest) < record.length:
-            continue
-        if record.place <= at:
-            continue
         copy = read_record(block, record.place)
         if attrs.evolve(copy, place=record.place) == record:
             # Without an object that can be opened, this may be a forgery. Then it is as good as

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from coldpress.block import HEADER_BYTES
-from coldpress.roles.packer import KIND_OBJECT, KIND_WORD
+from coldpress.block import EPOCH_AT, HEADER_BYTES, RECORD
+from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD
 from coldpress.superblock import COMPRESSOR, KnownId, Superblock
 from coldpress.testing.pages import PAGE
 from tests.fuzz import CORPUS, targets
@@ -37,7 +37,10 @@ def seeds() -> dict[str, list[bytes]]:
             attrs.evolve(superblock, ids=[dictionary]).encode(),
             superblock.encode()[:100],
         ],
-        "block": [one.rstrip(b"\0") for one in blocks if any(one)],
+        "block": [
+            *(one.rstrip(b"\0") for one in blocks if any(one)),
+            bytes(HEADER_BYTES) + RECORD.pack(KIND_TOMBSTONE << 56 | 0xFFFFFF, 1, 0, 3 << EPOCH_AT),
+        ],
         "image": [
             b"\0",
             *(bytes([mended]) + part for mended in (0, 1) for part in (head, record)),

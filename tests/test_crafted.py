@@ -28,6 +28,7 @@ from coldpress.block import (
     read_record,
     shape_of,
 )
+from coldpress.cli import main
 from coldpress.codecs import Codecs
 from coldpress.config import load_config
 from coldpress.errors import CompressorError, ConfigError, DeviceUnusable
@@ -197,6 +198,19 @@ def test_what_a_compressor_raises_on_its_data_is_named() -> None:
     bad = Zstd.from_portable({"level": 1}, struct.pack("<I", 0xEC30A437) + b"none" * 8)
     with pytest.raises(ConfigError, match="what the device has for codec id 7, zstd"):
         Codecs(Lz4(), {7: bad})
+
+
+def test_what_a_codec_table_says_is_not_obeyed_by_the_terminal(
+    image: Crafted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (0, 1):
+        image.superblock_ids(number, id_of(more=b'{"acceleration": "\\u001b[2J"}'))
+    path = tmp_path / "cold.img"
+    path.write_bytes(image.sealed())
+    assert main(["inspect", str(path)]) == 0
+    out, _ = capsys.readouterr()
+    assert "\\x1b[2J" in out
+    assert "\x1b" not in out
 
 
 def test_no_id_is_left_behind_the_last() -> None:

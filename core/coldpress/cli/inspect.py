@@ -223,4 +223,5 @@ def _encrypted(one: dict[str, Any]) -> str:
 def _options(row: dict[str, Any]) -> str:
     options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
     more = f"{row['data_bytes']} bytes of data" if row["data_bytes"] else ""
-    return ", ".join(filter(None, (options, more)))
+    text = ", ".join(filter(None, (options, more)))
+    return text if text.isprintable() else ascii(text)  # a terminal would obey what it says

@@ -15,6 +15,7 @@ import zstandard
 from crafted import BLOCK, BLOCKS, FIELDS, HEADER, SHAPE_BITS, SLOTS, SUPERBLOCK, Crafted
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from once import on_one_python
 
 from coldpress import salvage as salvaging
 from coldpress.block import (
@@ -98,6 +99,7 @@ def changes() -> st.SearchStrategy[tuple[str, tuple[Any, ...]]]:
     )
 
 
+@on_one_python
 @settings(max_examples=80)
 @given(st.lists(changes(), min_size=1, max_size=6))
 def test_any_image_gives_named_errors_and_keeps_what_is_stored(

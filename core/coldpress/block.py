@@ -266,11 +266,24 @@ def read_object(
         raise BlockError("the record in front of the object is damaged")
     if record.place != stamp & PLACE_MASK:
         raise BlockError("these are the bytes of an earlier block: its write was lost")
-    if not record.slot <= slot < record.slot + (1 << record.order):
+    pages = 1 << record.order
+    if record.slot % pages or not record.slot <= slot < record.slot + pages:
         raise BlockError(f"the object belongs to slot {record.slot}")
     if object_crc(record, data[RECORD_BYTES : RECORD_BYTES + length]) != record.crc:
         raise BlockError("checksum of the object is wrong")
     return record
+
+
+def read_copy(block: memoryview, at: int, record: Record, stamp: int) -> None:
+    """Check the copy of a record in front of its object, which is at `at`, and the object.
+
+    `block` has all of the block, and `stamp` is its sequence. Raises `BlockError`, also if both are
+    whole but not of the same object: that is no block that was written.
+    """
+    copy = read_object(block[at:], record.slot, record.length, stamp, record.kind)
+    for one in ("slot", "order", "sequence", "codec", "crc"):
+        if getattr(copy, one) != getattr(record, one):
+            raise BlockError("the record in front of the object is another one")
 
 
 def object_crc(record: Record, body: memoryview) -> int:

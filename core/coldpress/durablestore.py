@@ -27,6 +27,7 @@ from coldpress.sealing import Sealing
 from coldpress.superblock import (
     EPOCHS,
     HEAD_BYTES,
+    USED_UP,
     Ciphers,
     Superblock,
     SuperblockError,
@@ -84,7 +85,8 @@ class DurableStore(BlockStore):
             hint = "format = true gives up what is there"
             raise ConfigError([Problem("device", f"{text}; {hint}") for text in wrong])
         # What lies there of a pipeline before has epochs before the first of this one.
-        epoch = newest.epoch + 1 if newest is not None else 2
+        before = newest if newest is not None and not newest.is_used_up else None
+        epoch = before.epoch + 1 if before is not None else 2
         self.superblock = Superblock(
             page_size=self._page_size,
             block=self.packer.block,
@@ -92,7 +94,7 @@ class DurableStore(BlockStore):
             size=device.size,
             area=area,
             uuid=secrets.token_bytes(16),
-            generation=newest.generation if newest is not None else 0,
+            generation=before.generation if before is not None else 0,
             epoch=epoch,
             first_epoch=epoch,
             durable=0,
@@ -141,6 +143,8 @@ class DurableStore(BlockStore):
             differ = newest.differences(
                 self._page_size, self.packer.block, self._slots, device.size
             )
+            if newest.is_used_up:
+                return [f"the {label} can not be written any more: its numbers come to an end"]
             return [f"the {label} holds another pipeline: {text}" for text in differ]
         # At the first opening A is written before B, and nothing else before both are.
         damaged = [one for one in found[1:] if one]
@@ -196,8 +200,8 @@ class DurableStore(BlockStore):
         What was read is flushed first: it may have been in a cache only. Raises `DeviceError`.
         """
         before = self.superblock
-        if epoch + 1 >= EPOCHS:
-            raise DeviceUnusable("it was opened a million times; format = true begins anew")
+        if epoch + 1 >= EPOCHS or sequence >= USED_UP:  # what is written would not be read again
+            raise DeviceUnusable("a block's numbers come to an end: no other can be written")
         device = self.space.members[0].device
         device.flush()
         self._sequence = self._durable = sequence

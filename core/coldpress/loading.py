@@ -203,6 +203,9 @@ class Loads:
             self._store.count_read(token)
             self.refaults += count
             same = self._is_same(slot, word, token)
+            if same and not self._entries.covers(slot, word, token):
+                why = BlockError("the object is of other slots than the block's table says")
+                raise self._store.corrupt(token, why)
             # A promotion never waits for room, nor takes it from a store that does.
             if same and self._may_promote() and self._promotion.consider(slot, word, commit):
                 self._backpressure.promoted()

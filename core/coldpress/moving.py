@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from coldpress.block import BlockError, Record, read_object
+from coldpress.block import BlockError, Record, read_copy
 from coldpress.blockstore import BlockStore
 from coldpress.entries import Entries
 from coldpress.errors import DeviceError
@@ -111,10 +111,10 @@ class Mover:
             place = self._entries.device_type.place(block + record.place, record.room)
             if not self._entries.referring(record.slot, record.order, place):
                 continue
-            inside = data[record.place :]
             try:
-                read_object(inside, record.slot, record.length, stamp, record.kind)
-                body = self._store.sealing.opened(inside, record.place)
+                # What is moved goes with the record, and leaves all of its slots.
+                read_copy(data, record.place, record, stamp)
+                body = self._store.sealing.opened(data[record.place :], record.place)
             except BlockError:
                 self._unreadable[block] = stamp, math.inf
                 continue

@@ -13,7 +13,7 @@ from coldpress.block import (
     BlockError,
     Head,
     Record,
-    read_object,
+    read_copy,
     read_record,
 )
 from coldpress.durable import WORD_BYTES
@@ -189,11 +189,9 @@ class Newest:
         if tag is None:
             message = "the device holds pages of an entry type that 'entries' does not name"
             raise ConfigError([Problem("entries", message)])
-        inside = data[at:]
         try:
-            stamp = self._space.stamp(offset)
-            read_object(inside, record.slot, record.length, stamp, record.kind)
-            body = self._sealing.opened(inside, at)
+            read_copy(data, at, record, self._space.stamp(offset))
+            body = self._sealing.opened(data[at:], at)
         except BlockError:
             # Taken for an object, it is one that is damaged: so the slot's load will tell.
             return place << PAYLOAD_AT | self._tag

@@ -77,7 +77,7 @@ class Promotion:
     def bring_along(self, one: DeviceObject) -> bool:
         """Promote an object that was read with its block, if it is alive; False without room."""
         word = self._entries.on_device(one)
-        if word:
+        if word and self._entries.covers(one.first_slot, word, one):
             tag, payload = self._adopt(one)
             if payload < 0:
                 return False

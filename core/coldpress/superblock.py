@@ -59,6 +59,8 @@ ENCRYPTED = 1
 _HEAD = struct.Struct("<8sIIIIQQ16sQQIIII")
 _REST = struct.Struct("<I12s16sI")
 _LARGEST = 1 << 62  # of what is counted in 64 bits; so far it will never come
+USED_UP = _LARGEST >> 1
+"""Generations and block sequences from here on are read, but no more are written."""
 _ABOUT = b"s"
 _CRC = struct.Struct("<I")
 _ID = struct.Struct("<BBHII")
@@ -114,6 +116,11 @@ class Superblock:
     durable: int
     encrypted: bool = False
     ids: Sequence[KnownId] = ()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether what would be written next could not be read: its numbers come to an end."""
+        return self.epoch + 2 >= EPOCHS or max(self.generation, self.durable) >= USED_UP
 
     def encode(self, cipher: Cipher | None = None) -> bytes:
         """The bytes, without the zeros at the end; `cipher`: of its device, if it is encrypted."""
@@ -255,6 +262,16 @@ def _encode_id(one: KnownId) -> bytes:
     )
 
 
+def _are_options(values: object) -> bool:
+    """Whether these may be a plugin's options: each a value, or an array of texts."""
+    return isinstance(values, dict) and all(
+        value is None
+        or isinstance(value, str | int | float)
+        or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+        for value in values.values()
+    )
+
+
 def _decode_ids(data: bytes) -> list[KnownId]:
     """The ids. Raises `SuperblockError` for what was not written by `_encode_id`."""
     found: dict[tuple[int, int], KnownId] = {}
@@ -271,7 +288,7 @@ def _decode_ids(data: bytes) -> list[KnownId]:
             one = KnownId(number, kind, name.decode(), json.loads(options), more)
         except (ValueError, RecursionError) as error:
             raise SuperblockError(f"id {number} in the codec table: {error}") from None
-        if kind not in (COMPRESSOR, ENTRY_TYPE) or not isinstance(one.options, dict):
+        if kind not in (COMPRESSOR, ENTRY_TYPE) or not _are_options(one.options):
             raise SuperblockError(f"id {number} in the codec table is of no kind that is known")
         if not one.name.isprintable():
             raise SuperblockError(f"id {number} in the codec table has a name that is no text")

@@ -14,8 +14,8 @@ from coldpress.block import (
     Head,
     Record,
     object_crc,
+    read_copy,
     read_head,
-    read_object,
     read_record,
     table_bytes,
 )
@@ -194,17 +194,14 @@ class Survey:
         for page, error in bad.items():
             if page < end and at < page + self.superblock.page_size:
                 return Seen(record, counts, f"can not be read: {error}")
-        inside = block[at:]
         stamp = head.identity.sequence if head else self.space.stamp(offset)
         try:
-            copy = read_object(inside, record.slot, record.length, stamp, record.kind)
-            self._sealing.opened(inside, at)
+            read_copy(block, at, record, stamp)
+            self._sealing.opened(block[at:], at)
         except BlockError as error:
             body = block[at + RECORD_BYTES : end]
             whole = self._sealing.cipher is None and object_crc(record, body) == record.crc
             return Seen(record, counts, str(error), rescued=whole)
-        if (copy.sequence, copy.crc) != (record.sequence, record.crc):
-            return Seen(record, counts, "the record in front of the object is another one")
         return Seen(record, counts)
 
     def _stray(self, block: memoryview, head: Head | None, records: list[Record]) -> int:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from coldpress.block import BlockError, read_header
+from coldpress.block import (
+    HEADER_BYTES,
+    RECORD_BYTES,
+    BlockError,
+    read_head,
+    read_record,
+    table_bytes,
+)
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.errors import DeviceError
 from coldpress.flat import reserve, table
+from coldpress.limits import Limits
 from coldpress.rereading import read_head_pages
 from coldpress.roles.packer import KIND_TOMBSTONE, room_of
 
@@ -36,7 +44,7 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
     space, slots = home.space, entries.table.slots
     if store.is_writing:
         return 0
-    seen = table("B", slots)
+    seen, limits = table("B", slots), Limits.of(store.superblock)
     buffer = memoryview(reserve(space.block))
     for offset in space.used:
         try:
@@ -46,18 +54,20 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
         if not any(page):
             continue
         try:
-            header = read_header(page, page_size)
+            head = read_head(page, page_size)
         except BlockError:
             return 0
-        if header.identity.uuid != store.superblock.uuid:
+        if head.identity.uuid != store.superblock.uuid:
             continue
-        if header.identity.number != space.number(offset):
+        if head.identity.number != space.number(offset):
             return 0
         try:
-            store.sealing.check(page, header)
+            store.sealing.check(page, head)
+            limits.check(page, head)
         except BlockError:
             return 0
-        for record in header.records:
+        for at in range(HEADER_BYTES, table_bytes(head.count), RECORD_BYTES):
+            record = read_record(page, at)
             place = entries.device_type.place(offset + record.place, record.room)
             if record.kind == KIND_TOMBSTONE and entries.tombstone(record.slot) == place:
                 seen[record.slot] |= _HAS

@@ -210,6 +210,16 @@ class Words:
         there = word >> PAYLOAD_AT if word & TAG_MASK == self.device_tag else self._clean[slot]
         return bool(there) and self.device_type.locate(there) == self.device_type.locate(place)
 
+    def covers(self, slot: int, word: int, one: DeviceObject) -> bool:
+        """Whether an object that was read is of all slots for which this `packed` word stands.
+
+        What a block's table says of it need not be true: it is as somebody has made it.
+        """
+        if not word & FOLIO:
+            return one.order == 0
+        own = range(one.first_slot, one.first_slot + (1 << one.order))
+        return one.order > 0 and all(member in own for member in self.members(slot, word))
+
     def referring(self, slot: int, order: int, place: int) -> list[int]:
         """Those of a folio's slots that refer to this place; `slot` is its first."""
         stop = min(slot + (1 << order), self.table.slots)  # a record on the device is not trusted

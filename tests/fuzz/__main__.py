@@ -21,7 +21,10 @@ def guided(target: str, options: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["coldpress", "coldpress_plugins"]):
+        from coldpress.registry import Registry
         from tests.fuzz.targets import TARGETS
+
+        Registry.load()  # the plugins are imported by this, and would not be guided by later
     with tempfile.TemporaryDirectory(prefix="coldpress-fuzz-") as folder:
         found = f"-artifact_prefix={Path.cwd()}/"
         folders = [folder, str(CORPUS / target)]  # what is new goes to the first

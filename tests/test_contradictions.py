@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import attrs
-import lz4.block
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,33 +16,29 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the package `tests`, as
 
 from coldpress import ColdpressError, ConfigError, CorruptBlock, DeviceUnusable
 from coldpress.block import EPOCH_AT
-from coldpress.config import load_config
+from coldpress.config import PipelineConfig
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
-from coldpress.pipeline import Pipeline
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD, BlockIdentity
 from coldpress.superblock import EPOCHS, Superblock, decode
-from coldpress.testing import CrashDevice, Medium
+from coldpress.testing import Medium
 from coldpress.testing.pages import PAGE, same
-from coldpress.testing.shapes import described
 from coldpress.tombstones import drop_tombstones
-from tests.fuzz.targets import template
+from coldpress_plugins.entry_types.filled import Filled
+from tests.fuzz.images import (
+    BLOCK,
+    SIZE,
+    SLOTS,
+    START,
+    Change,
+    bodies,
+    made_image,
+    opened,
+    superblocks,
+    used,
+    used_again,
+)
 from tests.made import Made, made_block
-
-SLOTS, BLOCK, SIZE = 64, 2 * PAGE, 25 * PAGE
-
-Change = Callable[[Superblock], Superblock]
-
-
-def superblocks(change: Change = lambda one: one) -> bytearray:
-    """An image without blocks, both superblocks changed."""
-    image = bytearray(SIZE)
-    for at in (0, PAGE):
-        one = decode(memoryview(template())[at : at + PAGE])
-        data = change(attrs.evolve(one, durable=50)).encode()
-        image[at : at + len(data)] = data
-    return image
-
 
 ONE = decode(memoryview(superblocks()))
 AGE = (ONE.epoch << EPOCH_AT) + 100
@@ -55,53 +46,7 @@ AGE = (ONE.epoch << EPOCH_AT) + 100
 
 def image(*blocks: list[Made], change: Change = lambda one: one) -> Medium:
     """One with these blocks."""
-    found = superblocks(change)
-    for number, some in enumerate(blocks):
-        identity = BlockIdentity(ONE.uuid, ONE.epoch, 10 + number, 0, number)
-        at = 2 * PAGE + number * BLOCK
-        found[at : at + BLOCK] = made_block(BLOCK, PAGE, identity, some)
-    return Medium(bytes(found))
-
-
-def opened(medium: Medium, *, format: bool = False, **writeback: Any) -> Pipeline:  # noqa: A002
-    shape = described(
-        {
-            "compressor": {"use": "lz4"},
-            "allocator": {"use": "zbud", "limit": "256KiB"},
-            "device": {"use": "memory", "size": SIZE},
-            "packer": {"block": BLOCK},
-        },
-        slots=SLOTS,
-        writeback=writeback,
-    )
-    device = CrashDevice.over(medium)
-    device.format = format
-    return Pipeline(attrs.evolve(load_config(shape), device=device), synchronous=True)
-
-
-@cache
-def bodies() -> list[bytes]:
-    """Objects of 1 to 16 pages, and what is none."""
-    objects = [lz4.block.compress(bytes([n]) * (PAGE << n), store_size=False) for n in range(5)]
-    return [*objects, b"", b"junk", bytes(PAGE)]
-
-
-def use(medium: Medium, **writeback: Any) -> None:
-    """Load all there is, some of it again; then what is stored is there, whatever was before."""
-    with opened(medium, **writeback) as pipeline:
-        for slot in (*range(SLOTS), *range(SLOTS)):
-            with contextlib.suppress(ColdpressError):
-                assert len(pipeline.load(slot)) == PAGE
-        pipeline.invalidate(8)
-        stored = {slot: bytes([slot, 1]) * (PAGE // 2) for slot in range(0, SLOTS, 5)}
-        stored |= {slot: bytes([slot]) * 64 + bytes(PAGE - 64) for slot in (1, 2, 3, 4, 63)}
-        for slot, page in stored.items():
-            pipeline.store(slot, page)
-        for turn in range(2):
-            if turn:
-                pipeline.sync()
-            for slot, page in stored.items():
-                assert same(pipeline.load(slot), page)
+    return made_image(blocks, change)
 
 
 @pytest.mark.parametrize("readahead", [False, True])
@@ -167,10 +112,43 @@ def test_records_by_chance_harm_nothing_that_is_stored_later(
 ) -> None:
     medium = image(*blocks)
     try:
-        use(medium, promote=promote, readahead=readahead)
+        stored = used(medium, promote=promote, readahead=readahead)
     except ColdpressError:
         return
-    use(medium, promote=promote, readahead=readahead)
+    used_again(medium, stored, promote=promote, readahead=readahead)
+
+
+class Choosy(Filled):
+    """Makes nothing of words that it has never returned, in three ways."""
+
+    def fetch(self, slot: int, payload: int) -> int:
+        return [payload, 7][payload == 1 << 20]
+
+    def decode(self, token: int) -> bytes:
+        if token == 1 << 21:
+            raise KeyError(token)
+        return super().decode(token)[: -1 if token == 1 << 22 else None]
+
+
+def choosy(config: PipelineConfig) -> PipelineConfig:
+    kinds = {type(one): one for one in config.entry_types} | {Filled: Choosy()}
+    return attrs.evolve(config, entry_types=tuple(kinds.values()))
+
+
+@pytest.mark.parametrize("payload", [1 << 21, 1 << 22])
+def test_a_word_of_which_its_type_makes_no_page_costs_its_slot_alone(payload: int) -> None:
+    made = [
+        Made(slot, word.to_bytes(8, "little"), AGE, kind=KIND_WORD)
+        for slot, word in ((3, payload), (4, 1 << 20))
+    ]
+    with opened(image(made), change=choosy) as pipeline:
+        with pytest.raises(CorruptBlock) as error:
+            pipeline.load(3)
+        assert error.value.slot == 3
+        assert same(pipeline.load(4), bytes([7, *bytes(7)]) * (PAGE // 8))
+        pipeline.store(3, b"ab" * (PAGE // 2))
+        pipeline.sync()
+        assert same(pipeline.load(3), b"ab" * (PAGE // 2))
 
 
 @pytest.mark.parametrize("kind", [KIND_OBJECT, KIND_WORD, KIND_TOMBSTONE])
@@ -203,7 +181,7 @@ def test_numbers_that_come_to_an_end_are_told_and_nothing_is_lost(what: str, las
 def test_a_block_s_numbers_that_come_to_an_end_are_told(sequence: int, epoch: int) -> None:
     made = made_block(BLOCK, PAGE, BlockIdentity(ONE.uuid, epoch, sequence), [Made(1, b"x", AGE)])
     found = superblocks()
-    found[2 * PAGE : 2 * PAGE + BLOCK] = made
+    found[START : START + BLOCK] = made
     medium = Medium(bytes(found))
     with pytest.raises(DeviceUnusable, match="numbers come to an end"):
         opened(medium)

@@ -20,7 +20,15 @@ from tests.fuzz.targets import TARGETS
 
 pytestmark = on_one_python
 
-RUNS = {"superblock": 1000, "block": 30, "image": 10, "config": 300, "trace": 1000}
+RUNS = {
+    "superblock": 1000,
+    "block": 30,
+    "image": 10,
+    "records": 100,
+    "codec": 1000,
+    "config": 300,
+    "trace": 1000,
+}
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from coldpress.block import BlockError
 from coldpress.entries import Entries
 from coldpress.flat import resident, table
 from coldpress.folio import MAX_PAGES
@@ -38,6 +39,20 @@ _ROLES = (PoolEntryType, CacheEntryType, DeviceEntryType, ShadowEntryType)
 def is_in_word(one: EntryType | None) -> bool:
     """Whether the payload of the type alone says what its slots hold."""
     return one is not None and one.durable and not isinstance(one, _ROLES)
+
+
+def page_of_word(one: EntryType, slot: int, payload: int, page_size: int) -> bytes:
+    """The page for which a word of such a type stands that was found on a device.
+
+    Raises `BlockError` if the type makes none of it: the payload is as somebody has written it.
+    """
+    try:
+        page = one.decode(one.fetch(slot, payload))
+    except Exception as error:  # whatever a type raises on a payload that it has never returned
+        raise BlockError(f"{one.name} has no page for its word: {error}") from error
+    if len(page) != page_size:
+        raise BlockError(f"{one.name} has {len(page)} bytes for its word")
+    return page
 
 
 class DurableEntries(Entries):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from coldpress.durable import DurableEntries
+from coldpress.block import BlockError
+from coldpress.durable import DurableEntries, page_of_word
 from coldpress.durablestore import DurableStore
 from coldpress.newest import Newest
 from coldpress.scan import Progress, Scan, State
+from coldpress.table import PAYLOAD_AT, TAG_MASK
 
 _log = logging.getLogger("coldpress")
 
@@ -63,13 +65,19 @@ class Recovery:
                 space.spoilt(space.start + number * space.block, space.block // self._page_size)
         for offset in self.scan.having(State.TORN):
             self._store.void(offset)
-        plain = self._newest.codecs is None  # the rule; one call less for each slot
-        self._newest.settle(self._entries.recovered if plain else self._with_codec)
+        self._newest.settle(self._found)
         space.found_all(self.scan.used)
         self._warn(list(map(space.number, self.scan.having(State.PARTIAL, State.UNKNOWN))))
 
-    def _with_codec(self, slot: int, word: int, place: int) -> None:
+    def _found(self, slot: int, word: int, place: int) -> None:
         entries, codecs = self._entries, self._newest.codecs
+        one = entries.types[word & TAG_MASK]
+        if one is not None and one is not entries.device_type:
+            try:
+                page_of_word(one, slot, word >> PAYLOAD_AT, self._page_size)
+            except BlockError:
+                # Taken for an object, it is one that is damaged: so the slot's load will tell.
+                word = place << PAYLOAD_AT | entries.device_tag
         entries.recovered(slot, word, place)
         if codecs is not None and entries.origins is not None:
             entries.origins.note((slot,), codecs[slot])

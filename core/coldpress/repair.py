@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from coldpress.block import RECORD_BYTES, Record, spoilt_header
+from coldpress.block import RECORD_BYTES, BlockError, Record, spoilt_header
 from coldpress.config import PipelineConfig, load_config
-from coldpress.durable import WORD_BYTES
+from coldpress.durable import WORD_BYTES, is_in_word, page_of_word
 from coldpress.durablestore import DurableStore
 from coldpress.errors import CompressorError, CorruptBlock, DeviceUnusable
 from coldpress.flat import reserve
@@ -165,7 +165,7 @@ class _Repair:
             return
         try:
             pages = self._pages(look, seen)
-        except (CompressorError, CorruptBlock):
+        except (BlockError, CompressorError, CorruptBlock):
             return  # not provably lost, so it stays where it is
         if len(slots) == 1 << record.order:
             self._pipeline.store(slots[0], b"".join(pages))
@@ -188,9 +188,9 @@ class _Repair:
         if record.kind == KIND_WORD:
             payload = int.from_bytes(data[:WORD_BYTES], "little")
             name = self._names[record.codec]
-            types = filter(None, self._pipeline._entries.types)
-            one = next(one for one in types if one.name == name)
-            return [one.decode(one.fetch(record.slot, payload))]
+            types = self._pipeline._entries.types
+            one = next(one for one in types if one and is_in_word(one) and one.name == name)
+            return [page_of_word(one, record.slot, payload, self._page_size)]
         size = self._page_size
         pages = self._pipeline._codecs.decode(record.codec, data, size << record.order)
         at = [(slot - record.slot) * size for slot in slots]

@@ -9,21 +9,24 @@ import struct
 from collections.abc import Iterator
 
 import attrs
+import brotli
+import lz4.block
+import zstandard
 
 from coldpress.block import EPOCH_AT, HEADER_BYTES, RECORD
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD
 from coldpress.superblock import COMPRESSOR, KnownId, Superblock
 from coldpress.testing.pages import PAGE
-from tests.fuzz import CORPUS, targets
+from tests.fuzz import CORPUS, images
 
-FIRST = 2 * PAGE + targets.BLOCK
+FIRST = images.START + images.BLOCK
 """Where the first block is that has something in the template."""
 
 
 def seeds() -> dict[str, list[bytes]]:
     """By target."""
-    image = targets.template()
-    blocks = [image[at : at + targets.BLOCK] for at in range(2 * PAGE, len(image), targets.BLOCK)]
+    image = images.template()
+    blocks = [image[at : at + images.BLOCK] for at in range(images.START, len(image), images.BLOCK)]
     superblock = Superblock(PAGE, 65536, 1000, 1 << 30, 1 << 20, bytes(16), 1, 2, 2, 0)
     dictionary = KnownId(1, COMPRESSOR, "zstd", {"level": 3}, b"a dictionary")
     head = struct.pack("<IB", FIRST + 48, 4) + struct.pack("<I", 3)  # a block's count
@@ -49,6 +52,8 @@ def seeds() -> dict[str, list[bytes]]:
             *(b"\1" + one for one in _records()),
             *(b"\1" + one for one in _words(image)),
         ],
+        "records": list(_made()),
+        "codec": [bytes([min(number, 3)]) + one for number, one in enumerate(_compressed())],
         "config": [
             b'[compressor]\nuse = "zstd"\nlevel = 3\n',
             b'slots = 1_000\npage_size = "4KiB"\n[device]\nuse = "memory"\nsize = "1GiB"\n',
@@ -76,7 +81,7 @@ def _records() -> Iterator[bytes]:
         600 | 300 << 24 | 1 << 48 | 9 << 56,
     )
     yield from (struct.pack("<IBQ", at, 8, shape) for shape in shapes)
-    yield from (struct.pack("<IBI", at + 8, 4, slot) for slot in (targets.SLOTS, (1 << 32) - 1))
+    yield from (struct.pack("<IBI", at + 8, 4, slot) for slot in (images.SLOTS, (1 << 32) - 1))
     yield struct.pack("<IBQ", at + 16, 8, (1 << 64) - 1)  # newer than whatever comes
     for place, size in ((24, 4), (28, 4), (32, 8), (40, 8), (48, 4), (52, 4)):
         yield struct.pack("<IB", FIRST + place, size) + b"\xff" * size
@@ -92,6 +97,35 @@ def _words(image: bytes) -> Iterator[bytes]:
         )
     word = image.index(b"fill" + bytes(3), FIRST)  # the value of a page, as its record has it
     yield struct.pack("<IBQ", word, 8, 1 << 58 | 1 << 40)
+
+
+def _made() -> Iterator[bytes]:
+    """A record of each kind; folios; those whose copies are of other slots, orders and ages."""
+    own, word, tombstone = 0x10 | KIND_OBJECT, 0x10 | KIND_WORD, KIND_TOMBSTONE
+    first_word = len(images.bodies())
+    some = [
+        *((body, 16, order, own, 9, 0, 0, 0, 0) for body, order in enumerate((0, 1, 4))),
+        (first_word, 3, 0, word, 9, 0, 0, 0, 0),
+        (5, 4, 0, tombstone, 9, 0, 0, 0, 0),
+        (0x80, 0, 2, own, 9, 0, 0, own, 9),
+        (0x82, 0, 0, own, 9, 0, 2, own, 9),
+    ]
+    records = [struct.pack("<BIBBHIBBH", *one) for one in some]
+    for kind in (0, 1, 8):
+        yield from (bytes([kind]) + one for one in (*records, b"".join(records)))
+
+
+def _compressed() -> Iterator[bytes]:
+    """Pages, in the order of the compressors' names; of zstd one that tells that it is large."""
+    page = bytes(range(256)) * (PAGE // 256)
+    yield brotli.compress(page)
+    yield lz4.block.compress(page, store_size=False)
+    yield page
+    for size in (PAGE, 16 * PAGE):
+        plain = zstandard.ZstdCompressionParameters(
+            format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_content_size=size > PAGE
+        )
+        yield zstandard.ZstdCompressor(compression_params=plain).compress(bytes(size))
 
 
 def main() -> None:

@@ -7,13 +7,12 @@ import io
 import logging
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 import attrs
 
-from coldpress.block import BlockError, read_head, read_header, read_object
+from coldpress.block import EPOCH_AT, BlockError, read_head, read_header, read_object
 from coldpress.cli import main
 from coldpress.codecs import Codecs
 from coldpress.config import load_config
@@ -22,24 +21,36 @@ from coldpress.harness.errors import InputError
 from coldpress.harness.formats import FORMATS, detect
 from coldpress.knownids import KnownIds
 from coldpress.limits import Limits
-from coldpress.pipeline import Pipeline
 from coldpress.registry import default_registry
+from coldpress.roles import Compressor
 from coldpress.salvage import salvage
 from coldpress.sealing import Sealing
 from coldpress.superblock import SuperblockError, decode
-from coldpress.testing import CrashDevice, Medium
+from coldpress.testing import Medium
 from coldpress.testing.pages import PAGE
-from coldpress.testing.shapes import described
 from coldpress_plugins.compressors.none import NoCompression
 from tests.crafted import mend_block, mend_superblock
+from tests.fuzz.images import (
+    BLOCK,
+    SIZE,
+    SLOTS,
+    START,
+    bodies,
+    made_image,
+    superblocks,
+    template,
+    used,
+    used_again,
+)
+from tests.made import Made
 
-BLOCK = 2 * PAGE
-SLOTS = 64
-SIZE = 25 * PAGE
 _TOUCHES = 10_000  # of a trace are followed: one record may be of a million pages
 _LIMITS = Limits(PAGE, BLOCK, SLOTS, 1)
-_PAGE = bytes(range(256)) * (PAGE // 256)
 _PATCH = struct.Struct("<IB")
+_MADE = struct.Struct("<BIBBHIBBH")  # body, then twice slot, order, kind and codec, age
+_MADE_BLOCKS = 2
+_WORDS = (5, 1 << 58 | 7, (1 << 59) - 1, 1 << 63)
+_BODIES = [*bodies(), *(number.to_bytes(8, "little") for number in _WORDS)]
 
 
 def superblock(data: bytes) -> None:
@@ -85,14 +96,7 @@ def image(data: bytes) -> None:
     changed = _patched(data)
     medium = Medium(changed)
     with contextlib.suppress(ColdpressError):
-        _use(medium)
-        with _opened(medium) as again:
-            try:
-                kept = again.load(7)
-            except ColdpressError as error:
-                raise AssertionError("what was synced is lost") from error
-            assert kept == _PAGE
-        _use(medium)
+        used_again(medium, used(medium))
     with tempfile.NamedTemporaryFile(prefix="coldpress-fuzz-") as file:
         file.write(changed)
         file.flush()
@@ -104,6 +108,41 @@ def image(data: bytes) -> None:
         ):
             _command(*command, file.name)
         _command("fsck", "--repair", file.name)
+
+
+def records(data: bytes) -> None:
+    """An image of records that nobody has written, each checksum right: opened, used, opened again.
+
+    The first byte says whether they are past W, and what is promoted. Then come records, and of
+    each another one that stands in front of its object.
+    """
+    logging.getLogger("coldpress").setLevel(logging.CRITICAL)
+    kind = data[0] if data else 0
+    one = decode(memoryview(superblocks()))
+    some: list[Made] = []
+    for at in range(1, len(data) - _MADE.size + 1, _MADE.size):
+        which, *numbers = _MADE.unpack_from(data, at)
+        body = _BODIES[(which & 0x7F) % len(_BODIES)]
+        first, copy = (_made(fields, body, one.epoch) for fields in (numbers[:4], numbers[4:]))
+        some.append(attrs.evolve(first, copy=copy if which & 0x80 else None))
+    blocks = [some[number::_MADE_BLOCKS] for number in range(_MADE_BLOCKS)]
+    medium = made_image(blocks, sequence=one.durable + 1 if kind & 1 else 10)
+    promote = ("first", "second", "never", "first")[kind >> 1 & 3]
+    readahead = promote != "never" and bool(kind & 8)
+    with contextlib.suppress(ColdpressError):
+        stored = used(medium, promote=promote, readahead=readahead)
+        used_again(medium, stored, promote=promote, readahead=readahead)
+
+
+def codec(data: bytes) -> None:
+    """What a compressor makes of what it has never made: at most the page that was asked for."""
+    some = _compressors()
+    one = some[(data[0] if data else 0) % len(some)]
+    try:
+        page = one.decompress(data[1:], PAGE)
+    except Exception:  # which is taken to mean that the object is damaged
+        return
+    assert len(page) <= PAGE
 
 
 def config(data: bytes) -> None:
@@ -130,55 +169,23 @@ def trace(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (superblock, block, image, config, trace)
+    one.__name__: one for one in (superblock, block, image, records, codec, config, trace)
 }
 
 
-# -- an image ---------------------------------------------------------------------------------
-
-
 @cache
-def template() -> bytes:
-    """An image with objects, folios, words and tombstones, some of them superseded."""
-    medium = Medium(bytes(SIZE))
-    with _opened(medium) as pipeline:
-        for turn in range(2):
-            for slot in range(12):
-                pipeline.store(slot, bytes([slot, turn]) * 300 + bytes(PAGE - 600))
-            pipeline.store(16, bytes(range(256)) * (4 * PAGE // 256))
-            pipeline.store(20 + turn, b"fill" * (PAGE // 4))
-            pipeline.invalidate(3 + turn)
-            pipeline.sync()
-    return medium.read(0, SIZE)  # blocks 1 to 3 are in use
+def _compressors() -> list[Compressor]:
+    """One of each, open, by their names."""
+    names = [one.name for one in default_registry().plugins("compressor")]
+    found = [load_config({"compressor": {"use": name}}).compressor for name in names]
+    for one in found:
+        one.open()
+    return found
 
 
-def _shape() -> dict[str, Any]:
-    return described(
-        {
-            "compressor": {"use": "lz4"},
-            "allocator": {"use": "zbud", "limit": "256KiB"},
-            "device": {"use": "memory"},
-        },
-        slots=SLOTS,
-        device={"size": SIZE},
-        packer={"block": BLOCK},
-    )
-
-
-def _opened(medium: Medium) -> Pipeline:
-    parts = attrs.evolve(load_config(_shape()), device=CrashDevice.over(medium))
-    return Pipeline(parts, synchronous=True)
-
-
-def _use(medium: Medium) -> None:
-    with _opened(medium) as pipeline:
-        for slot in range(SLOTS):
-            with contextlib.suppress(ColdpressError):
-                assert len(pipeline.load(slot)) == PAGE
-        pipeline.store(7, _PAGE)
-        pipeline.invalidate(8)
-        pipeline.sync()
-        assert pipeline.load(7) == _PAGE
+def _made(fields: Sequence[int], body: bytes, epoch: int) -> Made:
+    slot, order, kind, age = fields
+    return Made(slot, body, epoch << EPOCH_AT | age, order % 16, kind >> 4, kind % 16)
 
 
 def _patched(data: bytes) -> bytes:
@@ -196,7 +203,7 @@ def _patched(data: bytes) -> bytes:
         view = memoryview(changed)
         mend_superblock(view[:PAGE])
         mend_superblock(view[PAGE : 2 * PAGE])
-        for start in range(2 * PAGE, SIZE - BLOCK + 1, BLOCK):
+        for start in range(START, SIZE - BLOCK + 1, BLOCK):
             mend_block(view[start : start + BLOCK])
     return bytes(changed)
 

@@ -87,7 +87,9 @@ class EntryType(Component):
 
     A type with a role of its own (pool, cache, device, shadow) needs nothing for it. With any other
     it means that a payload alone says all: it is then written as it is, and after a reopen stands
-    in a word again, without a `commit`. A type without it is refused on such a device.
+    in a word again, without a `commit`. An image that somebody has made may have payloads that the
+    type has never returned: if `fetch` or `decode` raises on one, or gives no whole page, the slot
+    is damaged, and neither may do any harm. A type without it is refused on such a device.
     """
 
     def open(self, context: EntryContext) -> None:

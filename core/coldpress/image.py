@@ -119,7 +119,7 @@ class Persistent:
 
 def is_forgetful(image: Image) -> bool:
     """Whether the image was left by a pipeline that is not persistent, such as a killed one."""
-    return bytes(_head(image)[: len(SUPERBLOCK_MAGIC)]) == SUPERBLOCK_MAGIC
+    return bytes(_head(image, _UNIT)[: len(SUPERBLOCK_MAGIC)]) == SUPERBLOCK_MAGIC
 
 
 def read_persistent(image: Image, key: str = "") -> Persistent:
@@ -151,9 +151,12 @@ def read_persistent(image: Image, key: str = "") -> Persistent:
     return Persistent((first, second), newest, sealing)
 
 
-def _head(image: Image) -> memoryview:
-    head = memoryview(reserve(_HEAD + LARGEST_AREA))
-    read_piecemeal(image, 0, head, _UNIT)
+def _head(image: Image, size: int = _HEAD + LARGEST_AREA) -> memoryview:
+    head = memoryview(reserve(size))
+    try:
+        image.read_into(0, head)
+    except DeviceError:
+        read_piecemeal(image, 0, head, _UNIT)
     return head
 
 

@@ -112,7 +112,7 @@ def _made() -> Iterator[bytes]:
     ]
     records = [struct.pack("<BIBBHIBBH", *one) for one in some]
     for kind in (0, 1, 8):
-        yield from (bytes([kind]) + one for one in (*records, b"".join(records)))
+        yield from (bytes([kind]) + one for one in (*records, 4 * b"".join(records)))
 
 
 def _compressed() -> Iterator[bytes]:

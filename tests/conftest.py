@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import images
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -130,3 +131,16 @@ def pipeline(start: Callable[..., coldpress.Pipeline]) -> Iterator[coldpress.Pip
     """A small pipeline of this combination."""
     with start() as opened:
         yield opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file of a device may be."""
+    return tmp_path / "cold.img"
+
+
+@pytest.fixture
+def model(path: Path) -> images.Model:
+    """What an image at `path` has: stored twice, so that an older version of each page is there."""
+    images.filled(path, 1)
+    return images.filled(path, 2)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
+from contents import load
 from keys import shared_key
 
 from coldpress.config import PipelineConfig, load_config
-from coldpress.errors import DeviceError, PoolFull, SlotEmpty
+from coldpress.errors import DeviceError, PoolFull
 from coldpress.pipeline import Pipeline
 from coldpress.testing.crash import CrashDevice, Loss, Medium
 from coldpress.testing.pages import page
@@ -102,7 +103,7 @@ class Segment:
                 pipeline.invalidate(slot)
                 return {slot: None}, False
             if what < 0.90:
-                assert read(pipeline, slot) == self.now[slot]
+                assert load(pipeline, slot) == self.now[slot]
                 return {}, False
             if what < 0.97:
                 pipeline.sync()
@@ -150,15 +151,8 @@ def config_over(medium: Medium, shape: dict[str, Any]) -> PipelineConfig:
     return attrs.evolve(config, device=CrashDevice.over(medium, **options))
 
 
-def read(pipeline: Pipeline, slot: int) -> Value:
-    try:
-        return pipeline.load(slot)
-    except SlotEmpty:
-        return None
-
-
 def contents(pipeline: Pipeline) -> list[Value]:
-    return [read(pipeline, slot) for slot in range(SLOTS)]
+    return [load(pipeline, slot) for slot in range(SLOTS)]
 
 
 def shapes(rng: random.Random) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from coldpress import DeviceError, Pipeline, SlotEmpty
+from contents import holds
+
+from coldpress import DeviceError, Pipeline
 from coldpress.config import load_config
 from coldpress.opendevice import OpenDevice
 from coldpress.testing.pages import page
@@ -40,11 +42,7 @@ def verify(pipeline: Pipeline, model: dict[int, bytes]) -> None:
     """Every slot has what it was given last, and every device as many live bytes as slots say."""
     with pipeline._gate.lock:
         check_live(pipeline)
-    for slot in range(pipeline.config.slots):
-        try:
-            assert pipeline.load(slot) == model.get(slot), slot
-        except SlotEmpty:
-            assert slot not in model, slot
+    holds(pipeline, model)
 
 
 def check_live(pipeline: Pipeline) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
+import contents
 import pytest
 
 import coldpress
@@ -128,8 +129,18 @@ def unreadable(fault: Fault) -> Iterator[None]:
         yield
 
 
-def load(pipeline: coldpress.Pipeline, slot: int) -> bytes | None:
-    try:
-        return pipeline.load(slot)
-    except coldpress.SlotEmpty:
-        return None
+def holds(
+    path: Path,
+    model: Model,
+    *,
+    without: Collection[int] = (),
+    but: Mapping[int, type[Exception]] | None = None,
+) -> None:
+    """Each slot has what it had, is empty as it is said to be, or raises what it is said to."""
+    but = but or {}
+    with opened(path) as pipeline:
+        for slot, error in but.items():
+            with pytest.raises(error):
+                pipeline.load(slot)
+        left = {slot: data for slot, data in model.items() if slot not in without}
+        contents.holds(pipeline, left, but=but)

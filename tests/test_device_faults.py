@@ -29,11 +29,6 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
         yield make
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "cold.img"
-
-
 def limited(monkeypatch: Any, name: str, most: int) -> list[int]:
     """Let each call of os.preadv or os.pwritev move at most `most` bytes; returns its offsets."""
     real = getattr(os, name)

@@ -33,11 +33,6 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
         yield make
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "cold.img"
-
-
 def test_the_file_is_its_owners_alone_and_sparse(make: Make, path: Path) -> None:
     before = os.umask(0)
     try:

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 import pytest
 import zstandard
+from contents import holds
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from forgeries import read_records
 from keys import key_file
@@ -175,11 +176,6 @@ def filled(pipeline: Pipeline, version: int = 1) -> dict[int, bytes]:
     folio = [page("text", slot, version) for slot in range(SLOTS - 16, SLOTS)]
     pipeline.store(SLOTS - 16, b"".join(folio))
     return model | {SLOTS - 16 + number: data for number, data in enumerate(folio)}
-
-
-def holds(pipeline: Pipeline, model: dict[int, bytes]) -> None:
-    for slot, data in model.items():
-        assert same(pipeline.load(slot), data), slot
 
 
 def test_the_key_opens_it_again(shape: Describe, key: str) -> None:

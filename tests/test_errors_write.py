@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contents import holds
 from device_sets import MEMORY, Elsewhere, before_each, check_live, fill, member, opened, verify
 
-from coldpress import DeviceError, DeviceFull, Pipeline, PipelineClosed, PoolFull, SlotEmpty
+from coldpress import DeviceError, DeviceFull, Pipeline, PipelineClosed, PoolFull
 from coldpress.testing.pages import page, same
 
 BLOCK = 16384
@@ -349,17 +350,6 @@ def test_a_failed_flush_is_not_tried_again() -> None:
 
 def kept(path: Path) -> Pipeline:
     return opened(device={"use": "file", "path": str(path), "size": "4MiB", "persistent": True})
-
-
-def holds(pipeline: Pipeline, model: dict[int, bytes]) -> None:
-    """Each slot has what the model says. (Live bytes are of records of other slots, too.)"""
-    for slot in range(1024):
-        try:
-            data = pipeline.load(slot)
-        except SlotEmpty:
-            assert slot not in model, slot
-        else:
-            assert same(data, model[slot]), slot
 
 
 def test_what_was_synced_survives_a_device_that_goes_away(tmp_path: Path) -> None:

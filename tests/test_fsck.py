@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import forgeries
 import pytest
+from contents import load
 from images import (
     BLOCK,
     SLOTS,
@@ -21,7 +22,7 @@ from images import (
     blocks,
     filled,
     flip,
-    load,
+    holds,
     newest_with,
     opened,
     overwrite,
@@ -46,18 +47,6 @@ Capture = pytest.CaptureFixture[str]
 Damage = Callable[[Path], None]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "cold.img"
-
-
-@pytest.fixture
-def model(path: Path) -> Model:
-    """Stored twice, so that an older version of each page is there, too."""
-    filled(path, 1)
-    return filled(path, 2)
-
-
 def fsck(path: Path, capsys: Capture, *options: str) -> tuple[int, dict[str, Any]]:
     capsys.readouterr()
     status = main(["fsck", str(path), "--json", *options])
@@ -68,18 +57,6 @@ def fsck(path: Path, capsys: Capture, *options: str) -> tuple[int, dict[str, Any
 
 def kinds(result: dict[str, Any]) -> list[str]:
     return sorted({one["kind"] for one in result["findings"]})
-
-
-def holds(path: Path, model: Model, *, without: set[int]) -> None:
-    """What is lost is empty, and all else is there."""
-    with opened(path) as pipeline:
-        for slot in range(SLOTS):
-            found, wanted = load(pipeline, slot), model.get(slot)
-            if slot in without or wanted is None:
-                assert found is None, f"slot {slot}"
-            else:
-                assert found is not None, f"slot {slot}"
-                assert same(found, wanted), f"slot {slot}"
 
 
 def damaged_object(slot: int) -> Damage:

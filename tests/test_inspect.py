@@ -20,11 +20,6 @@ from coldpress.testing.pages import PAGE, page
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "cold.img"
-
-
 def inspected(path: Path, capsys: Capture, *options: str) -> dict[str, Any]:
     capsys.readouterr()
     assert main(["inspect", str(path), "--json", *options]) == 0

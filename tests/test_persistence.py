@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import contents
 import pytest
 import zstandard
 
@@ -21,11 +22,6 @@ from coldpress.testing.shapes import described
 SLOTS = 128
 BLOCK = 16 << 10
 Describe = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "cold.img"
 
 
 @pytest.fixture
@@ -53,12 +49,7 @@ def filled(pipeline: coldpress.Pipeline, version: int = 1) -> dict[int, bytes]:
 
 def holds(pipeline: coldpress.Pipeline, model: dict[int, bytes]) -> None:
     assert pipeline.stats().stored_pages == len(model)
-    for slot in range(SLOTS):
-        if slot in model:
-            assert pipeline.load(slot) == model[slot]
-        else:
-            with pytest.raises(coldpress.SlotEmpty):
-                pipeline.load(slot)
+    contents.holds(pipeline, model)
 
 
 @pytest.mark.parametrize("packer", ["bounce", "zsmalloc", "zspage", "aligned"])

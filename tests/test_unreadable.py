@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from contents import load
 from images import (
     BLOCK,
     SLOTS,
@@ -14,7 +15,7 @@ from images import (
     blocks,
     filled,
     flip,
-    load,
+    holds,
     newest_with,
     opened,
     overwrite,
@@ -34,34 +35,6 @@ from coldpress.scan import State
 from coldpress.superblock import COMPRESSOR, decode
 from coldpress.survey import Survey
 from coldpress.testing.pages import PAGE, page, same
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "cold.img"
-
-
-@pytest.fixture
-def model(path: Path) -> Model:
-    """Stored twice, so that an older version of each page is there, too."""
-    filled(path, 1)
-    return filled(path, 2)
-
-
-def holds(path: Path, model: Model, *, but: dict[int, type[Exception]] | None = None) -> None:
-    """Each slot has what it had, or raises what it is said to."""
-    but = but or {}
-    with opened(path) as pipeline:
-        for slot in range(SLOTS):
-            if slot in but:
-                with pytest.raises(but[slot]):
-                    pipeline.load(slot)
-                continue
-            found, wanted = load(pipeline, slot), model.get(slot)
-            if found is None or wanted is None:
-                assert found is wanted, f"slot {slot}"
-            else:
-                assert same(found, wanted), f"slot {slot}"
 
 
 def test_a_read_that_fails_twice_is_tried_again() -> None:

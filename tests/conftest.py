@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import encrypted
 import images
 import pytest
 from hypothesis import HealthCheck, settings
+from keys import key_file
 
 import coldpress
 from coldpress.config import load_config
@@ -144,3 +147,15 @@ def model(path: Path) -> images.Model:
     """What an image at `path` has: stored twice, so that an older version of each page is there."""
     images.filled(path, 1)
     return images.filled(path, 2)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> str:
+    """The path of a key file."""
+    return key_file(tmp_path)
+
+
+@pytest.fixture
+def shape(path: Path) -> encrypted.Describe:
+    """Makes the mapping that describes a small pipeline on a file at `path`."""
+    return partial(encrypted.shape, path)

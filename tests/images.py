@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import contents
 import pytest
 
 import coldpress
-from coldpress.block import MAGIC, Header, read_header
+from coldpress.block import HEADER_BYTES, MAGIC, RECORD_BYTES, Header, read_header
 from coldpress.config import load_config
 from coldpress.image import Image
 from coldpress.superblock import decode
@@ -24,6 +24,7 @@ SLOTS = 64
 BLOCK = 16 << 10
 
 Model = dict[int, bytes]
+Damage = Callable[[Path], None]
 
 
 def shape(path: Path, **tables: Any) -> dict[str, Any]:
@@ -87,6 +88,51 @@ def overwrite(path: Path, at: int, data: bytes) -> None:
 
 def flip(path: Path, at: int) -> None:
     overwrite(path, at, bytes([path.read_bytes()[at] ^ 0xFF]))
+
+
+def damaged_object(slot: int) -> Damage:
+    def damage(path: Path) -> None:
+        _, inline = newest_with(path, slot)
+        flip(path, inline + RECORD_BYTES + 2)
+
+    return damage
+
+
+def damaged_copy(slot: int) -> Damage:
+    def damage(path: Path) -> None:
+        _, inline = newest_with(path, slot)
+        flip(path, inline + 9)
+
+    return damage
+
+
+def damaged_older_object(path: Path) -> None:
+    for at, header in blocks(path).items():
+        for record in header.records:
+            if record.slot == 7 and newest_with(path, 7)[0] != at:
+                flip(path, at + record.place + RECORD_BYTES + 2)
+
+
+def damaged_header(path: Path) -> None:
+    flip(path, newest_with(path, 7)[0] + 57)
+
+
+def damaged_table(path: Path) -> None:
+    flip(path, newest_with(path, 7)[0] + HEADER_BYTES + 3)
+
+
+def something_behind_the_last(path: Path) -> None:
+    block, _ = newest_with(path, 2)
+    header = blocks(path)[block]
+    last = header.records[-1]
+    overwrite(path, block + last.place + RECORD_BYTES + last.length + 3, b"x")
+
+
+def damaged_superblock(which: int) -> Damage:
+    def damage(path: Path) -> None:
+        flip(path, which * decode(memoryview(path.read_bytes())).area + 20)
+
+    return damage
 
 
 @attrs.define

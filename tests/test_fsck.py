@@ -2,106 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import attrs
 import forgeries
 import pytest
 from contents import load
 from images import (
     BLOCK,
     SLOTS,
+    Damage,
     Fault,
     Model,
     blocks,
+    damaged_copy,
+    damaged_header,
+    damaged_object,
+    damaged_older_object,
+    damaged_superblock,
+    damaged_table,
     filled,
     flip,
     holds,
     newest_with,
     opened,
     overwrite,
+    something_behind_the_last,
     unreadable,
 )
 from keys import key_file
+from verdicts import Capture, fsck, kinds
 
 import coldpress
 import coldpress.repair
-from coldpress.block import HEADER_BYTES, RECORD_BYTES
+from coldpress.block import RECORD_BYTES
 from coldpress.cli import main
-from coldpress.fsck import of_blocks
-from coldpress.image import Image, read_persistent
-from coldpress.repair import repair
 from coldpress.superblock import decode
-from coldpress.survey import Survey
-from coldpress.testing.crash import CrashDevice, Loss, Medium
 from coldpress.testing.pages import PAGE, page, same
 from coldpress_plugins.devices.file import FileDevice
-
-Capture = pytest.CaptureFixture[str]
-Damage = Callable[[Path], None]
-
-
-def fsck(path: Path, capsys: Capture, *options: str) -> tuple[int, dict[str, Any]]:
-    capsys.readouterr()
-    status = main(["fsck", str(path), "--json", *options])
-    out, err = capsys.readouterr()
-    assert not err
-    return status, json.loads(out)
-
-
-def kinds(result: dict[str, Any]) -> list[str]:
-    return sorted({one["kind"] for one in result["findings"]})
-
-
-def damaged_object(slot: int) -> Damage:
-    def damage(path: Path) -> None:
-        _, inline = newest_with(path, slot)
-        flip(path, inline + RECORD_BYTES + 2)
-
-    return damage
-
-
-def damaged_copy(slot: int) -> Damage:
-    def damage(path: Path) -> None:
-        _, inline = newest_with(path, slot)
-        flip(path, inline + 9)
-
-    return damage
-
-
-def damaged_older_object(path: Path) -> None:
-    for at, header in blocks(path).items():
-        for record in header.records:
-            if record.slot == 7 and newest_with(path, 7)[0] != at:
-                flip(path, at + record.place + RECORD_BYTES + 2)
-
-
-def damaged_header(path: Path) -> None:
-    flip(path, newest_with(path, 7)[0] + 57)
-
-
-def damaged_table(path: Path) -> None:
-    flip(path, newest_with(path, 7)[0] + HEADER_BYTES + 3)
-
-
-def something_behind_the_last(path: Path) -> None:
-    block, _ = newest_with(path, 2)
-    header = blocks(path)[block]
-    last = header.records[-1]
-    overwrite(path, block + last.place + RECORD_BYTES + last.length + 3, b"x")
-
-
-def damaged_superblock(which: int) -> Damage:
-    def damage(path: Path) -> None:
-        flip(path, which * decode(memoryview(path.read_bytes())).area + 20)
-
-    return damage
 
 
 @pytest.mark.parametrize(
@@ -293,44 +231,6 @@ def test_an_image_that_was_cut_off_is_told(path: Path, model: Model, capsys: Cap
     assert fsck(path, capsys)[1]["findings"] == []
 
 
-def test_a_full_device_has_room_for_its_repair(path: Path, capsys: Capture) -> None:
-    """All headers are damaged, so all pages move, and there is room for those of a few blocks."""
-    shape: dict[str, Any] = {"device": {"size": "256KiB"}, "allocator": {"limit": "64KiB"}}
-    with opened(path, **shape) as pipeline:
-        for slot in range(27):
-            pipeline.store(slot, page("random", slot, 1))
-        pipeline.sync()
-        used = pipeline.stats().device_bytes
-    assert used > 140 << 10  # of 15 blocks, of which 4 are kept back
-    for at in blocks(path):
-        flip(path, at + 57)
-    status, result = fsck(path, capsys, "--repair")
-    assert (status, result["repaired"]["moved"], result["repaired"]["refused"]) == (0, 27, 0)
-    assert fsck(path, capsys)[1]["findings"] == []
-    with opened(path, **shape) as pipeline:
-        for slot in range(27):
-            assert same(pipeline.load(slot), page("random", slot, 1))
-
-
-def test_ctrl_c_ends_the_repair_in_order(
-    path: Path, model: Model, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lost = damaged_everywhere(path)
-    store = coldpress.Pipeline.store
-
-    def pressed(self: coldpress.Pipeline, slot: int, data: coldpress.Buffer) -> None:
-        signal.raise_signal(signal.SIGINT)
-        store(self, slot, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(coldpress.Pipeline, "store", pressed)
-        assert main(["fsck", str(path), "--repair"]) == 130
-    assert "interrupted" in capsys.readouterr().err
-    assert fsck(path, capsys, "--repair")[0] == 1
-    assert fsck(path, capsys)[1]["findings"] == []
-    holds(path, model, without=lost)
-
-
 def test_what_can_not_be_looked_at_is_one_line(path: Path, tmp_path: Path, capsys: Capture) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"something else" * 1000)
@@ -352,104 +252,6 @@ def test_what_can_not_be_looked_at_is_one_line(path: Path, tmp_path: Path, capsy
             assert "is in use by another process" in capsys.readouterr().err
         assert main([command, str(path), "--key", key]) == 2
         assert "is not encrypted" in capsys.readouterr().err
-
-
-def damaged_everywhere(path: Path) -> set[int]:
-    """A header, objects, copies and a tombstone; the slots that are lost."""
-    for slot in (8, 20, 30, 2):
-        damaged_object(slot)(path)
-    for slot in (10, 16, 5):
-        damaged_copy(slot)(path)
-    damaged_header(path)
-    return {8, 20, 30, 2}
-
-
-def test_a_crash_amid_the_repair_loses_nothing_more(
-    path: Path, model: Model, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lost = damaged_everywhere(path)
-    copies = {10, 16, 17}  # not lost, but no load gives them before they are repaired
-    medium = Medium(path.read_bytes())
-    config = coldpress.repair._config
-
-    def on_medium(*args: Any) -> Any:
-        return attrs.evolve(config(*args), device=CrashDevice.over(medium))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(coldpress.repair, "_config", on_medium)
-        assert fsck(path, capsys, "--repair")[0] == 1
-    assert medium.events > 20
-    rng = random.Random(7)
-    losses: list[Loss] = ["power", "process"]
-    for event in range(0, medium.events + 1, 2):
-        path.write_bytes(medium.after_crash(event, rng.choice(losses), rng))
-        with opened(path) as pipeline:
-            for slot, data in model.items():
-                try:
-                    found = load(pipeline, slot)
-                except coldpress.CorruptBlock:
-                    assert slot in lost | copies
-                else:
-                    assert (found is None and slot in lost) or same(found, data), f"slot {slot}"
-            pipeline._store._reopened = False  # type: ignore[attr-defined]
-            pipeline._close()
-        assert fsck(path, capsys, "--repair")[0] in (0, 1)
-        assert fsck(path, capsys)[1]["findings"] == []
-        holds(path, model, without=lost)
-
-
-def test_what_was_changed_meanwhile_is_not_repaired(path: Path, model: Model) -> None:
-    damaged_object(7)(path)
-    image = Image(str(path))
-    found = read_persistent(image)
-    survey = Survey(image, found)
-    looks = [look for look, _ in of_blocks(survey, lambda step: None)]
-    image.close()
-    opened(path).close()
-    with pytest.raises(coldpress.DeviceUnusable, match="changed since it was looked at"):
-        repair(image, found, looks, "", lambda done, count: None, lambda: False)
-
-
-def test_an_encrypted_image_is_verified_without_its_key_and_repaired_with_it(
-    path: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    key, other = key_file(tmp_path), key_file(tmp_path, "other")
-    sealed = {"device": {"encrypt": key}}
-    filled(path, 1, **sealed)
-    model = filled(path, 2, **sealed)
-    for options in ([], ["--key", key]):
-        assert fsck(path, capsys, *options)[0] == 0
-    assert main(["fsck", str(path), "--key", other]) == 2
-    assert "is not the one" in capsys.readouterr().err
-    # An object of another slot, with a checksum that is right for it: only the key tells.
-    image = bytearray(path.read_bytes())
-    newest = forgeries.of_slot(memoryview(image), BLOCK, 7)[-1]
-    newest.become(newest.record, bytes([newest.body[0] ^ 1]))
-    path.write_bytes(image)
-    assert fsck(path, capsys)[0] == 0
-    status, result = fsck(path, capsys, "--key", key)
-    assert status == 1
-    assert 7 in result["lost_slots"] or "header" in kinds(result)
-    assert fsck(path, capsys, "--repair")[0] == 0  # nothing is seen without the key
-    assert fsck(path, capsys, "--key", key, "--repair")[0] == 1
-    assert fsck(path, capsys, "--key", key)[1]["findings"] == []
-    with opened(path, **sealed) as pipeline:
-        assert load(pipeline, 7) is None
-        assert all(same(load(pipeline, slot), model[slot]) for slot in model if slot != 7)
-
-
-def test_an_encrypted_image_is_not_repaired_without_its_key(
-    path: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    key = key_file(tmp_path)
-    filled(path, 1, device={"encrypt": key})
-    damaged_object(7)(path)
-    before = path.read_bytes()
-    capsys.readouterr()
-    assert main(["fsck", str(path), "--repair"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "--key" in line
-    assert path.read_bytes() == before
 
 
 def test_a_word_that_no_slot_can_have_is_damage(path: Path, capsys: Capture) -> None:

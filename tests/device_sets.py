@@ -15,7 +15,9 @@ from coldpress.testing.pages import page
 from coldpress.testing.shapes import described
 
 COUNT = 400
+BLOCK = 16384
 MEMORY = {"use": "memory", "size": "4MiB"}
+SMALL = {"use": "memory", "size": 2 * 4096 + 24 * BLOCK}
 
 
 def opened(*, synchronous: bool = True, **tables: Any) -> Pipeline:

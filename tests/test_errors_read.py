@@ -5,12 +5,20 @@ from __future__ import annotations
 import time
 
 import pytest
-from device_sets import MEMORY, before_each, check_live, fill, member, opened, slots_on, verify
+from device_sets import (
+    BLOCK,
+    MEMORY,
+    before_each,
+    check_live,
+    fill,
+    member,
+    opened,
+    slots_on,
+    verify,
+)
 
 from coldpress import CorruptBlock, DeviceError, Pipeline, SlotEmpty, cleaner, moving
 from coldpress.testing.pages import PAGE, page, same
-
-BLOCK = 16384
 
 
 class Unreadable:

@@ -1,11 +1,14 @@
-"""Writes of a pipeline's device that take long, or for as long as a test wants."""
+"""Writes of a pipeline's device that fail, take long, or as long as a test wants."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
-from coldpress import Buffer, Pipeline
+from device_sets import before_each, member
+
+from coldpress import Buffer, DeviceError, DeviceFull, Pipeline
 
 
 def slow_writes(pipeline: Pipeline, seconds: float) -> None:
@@ -31,3 +34,32 @@ def held_writes(pipeline: Pipeline) -> tuple[threading.Event, threading.Event]:
 
     pipeline.config.device.write = held  # type: ignore[method-assign]
     return begun, go
+
+
+class Writes:
+    """The writes to a device, of which those fail that `fails` says of, by their offset."""
+
+    def __init__(
+        self, pipeline: Pipeline, fails: Callable[[int], bool], number: int = 0, full: bool = False
+    ) -> None:
+        self.fails = fails
+        self.full = full
+        self.offsets: list[int] = []
+        self.times: list[float] = []
+        self.failed = threading.Event()
+        before_each(member(pipeline, number).device, "write", self._write)
+
+    def _write(self, offset: int) -> None:
+        self.offsets.append(offset)
+        self.times.append(time.monotonic())
+        if self.fails(offset):
+            self.failed.set()
+            raise (DeviceFull if self.full else DeviceError)("Input/output error")
+
+
+def always(offset: int) -> bool:
+    return True
+
+
+def never(offset: int) -> bool:
+    return False

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import crafted
 import encrypted
 import images
 import pytest
@@ -159,3 +160,9 @@ def key(tmp_path: Path) -> str:
 def shape(path: Path) -> encrypted.Describe:
     """Makes the mapping that describes a small pipeline on a file at `path`."""
     return partial(encrypted.shape, path)
+
+
+@pytest.fixture
+def image() -> crafted.Crafted:
+    """An image with right checksums, to be changed."""
+    return crafted.Crafted(crafted.base()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import struct
@@ -208,6 +209,7 @@ def opened(medium: Medium) -> Pipeline:
     return Pipeline(config, synchronous=True)
 
 
+@functools.cache
 def base() -> tuple[bytes, Mapping[int, bytes]]:
     """An image with objects, folios, words, tombstones and blocks with dead objects; its pages."""
     medium = Medium(bytes(SIZE))

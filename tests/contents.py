@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable
 
 from coldpress import Pipeline, SlotEmpty
 from coldpress.testing.pages import same
@@ -15,11 +15,9 @@ def load(pipeline: Pipeline, slot: int) -> bytes | None:
         return None
 
 
-def holds(pipeline: Pipeline, model: dict[int, bytes], *, but: Container[int] = ()) -> None:
-    """Each slot has what the model says, or nothing; those that are named are not looked at."""
-    for slot in range(pipeline.config.slots):
-        if slot in but:
-            continue
+def holds(pipeline: Pipeline, model: dict[int, bytes], slots: Iterable[int] | None = None) -> None:
+    """Each slot, or each of these, has what the model says, or nothing."""
+    for slot in range(pipeline.config.slots) if slots is None else slots:
         found, wanted = load(pipeline, slot), model.get(slot)
         if found is None or wanted is None:
             assert found is wanted, f"slot {slot}"

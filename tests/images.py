@@ -189,4 +189,4 @@ def holds(
             with pytest.raises(error):
                 pipeline.load(slot)
         left = {slot: data for slot, data in model.items() if slot not in without}
-        contents.holds(pipeline, left, but=but)
+        contents.holds(pipeline, left, [slot for slot in range(SLOTS) if slot not in but])

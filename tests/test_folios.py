@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import small
+from contents import holds
 from writes import held_writes
 
 import coldpress
@@ -30,24 +32,8 @@ def store(pipeline: Pipeline, model: dict[int, bytes], pages: dict[int, bytes]) 
     model.update(pages)
 
 
-def assert_holds(pipeline: Pipeline, model: dict[int, bytes], slots: int) -> None:
-    for slot in range(slots):
-        if slot in model:
-            assert pipeline.load(slot) == model[slot]
-        else:
-            with pytest.raises(SlotEmpty):
-                pipeline.load(slot)
-
-
 def shape(**tables: Any) -> dict[str, Any]:
-    base: dict[str, Any] = {
-        "slots": 4096,
-        "compressor": {"use": "lz4"},
-        "allocator": {"use": "zsmalloc", "limit": "1MiB"},
-        "packer": {"use": "bounce", "block": "64KiB"},
-        "device": {"use": "memory", "size": "32MiB"},
-        "writeback": {"promote": "first"},
-    }
+    base = small.shape({"use": "bounce", "block": "64KiB"})
     return described(base, **tables)
 
 
@@ -66,7 +52,7 @@ def test_a_folio_is_one_object(pipeline: Pipeline, order: int) -> None:
     whole = pages * PAGE if pipeline.config.names["compressor"] == "none" else PAGE
     alone = pipeline.config.packer.largest_folio(PAGE) < whole
     assert len(pipeline.config.policy) == (pages if alone else 1)
-    assert_holds(pipeline, model, 4 * pages)
+    holds(pipeline, model, range(4 * pages))
     whole = bytearray(pages * PAGE)
     pipeline.load_many(2 * pages, whole)
     assert bytes(whole) == b"".join(model.values())
@@ -91,7 +77,7 @@ def test_each_page_changes_alone(pipeline: Pipeline, order: int) -> None:
             del model[changed]
         else:
             store(pipeline, model, folio(changed, 2, 1, "mixed"))
-        assert_holds(pipeline, model, pages)
+        holds(pipeline, model, range(pages))
         assert pipeline.stats().stored_pages == len(model)
     for slot in range(pages):
         pipeline.invalidate(slot)
@@ -107,10 +93,10 @@ def test_a_folio_over_parts_of_others(pipeline: Pipeline) -> None:
     store(pipeline, model, folio(12, 3, 4))
     store(pipeline, model, folio(16, 4, 2))
     store(pipeline, model, folio(24, 5, 8, "noise"))
-    assert_holds(pipeline, model, 40)
+    holds(pipeline, model, range(40))
     store(pipeline, model, folio(0, 6, 16, "mixed"))
     store(pipeline, model, folio(16, 7, 16))
-    assert_holds(pipeline, model, 40)
+    holds(pipeline, model, range(40))
 
 
 @pytest.mark.parametrize("kind", ["zero", "text", "mixed", "noise"])
@@ -123,7 +109,7 @@ def test_folios_go_to_the_device_and_come_back(pipeline: Pipeline, kind: str) ->
         assert pipeline.stats().written_back_pages > 0
     for number in range(0, count, 3):
         store(pipeline, model, folio(16 * number + 5, 2, 1, "mixed"))
-    assert_holds(pipeline, model, 16 * count)
+    holds(pipeline, model, range(16 * count))
     assert pipeline.stats().pool_bytes_peak <= pipeline.stats().pool_limit
 
 
@@ -157,7 +143,7 @@ def test_a_folio_that_does_not_shrink_by_half_a_block_is_stored_page_by_page() -
         pages = folio(48, 1, 16, "noise") | dict.fromkeys(range(50, 56), bytes(PAGE))
         store(pipeline, model, dict(sorted(pages.items())))
         assert pipeline.stats().same_filled_pages == 22
-        assert_holds(pipeline, model, 70)
+        holds(pipeline, model, range(70))
 
 
 def test_the_page_packer_knows_no_folios() -> None:
@@ -165,7 +151,7 @@ def test_the_page_packer_knows_no_folios() -> None:
         model: dict[int, bytes] = {}
         for number in range(60):
             store(pipeline, model, folio(16 * number, 1, 16, "mixed"))
-        assert_holds(pipeline, model, 960)
+        holds(pipeline, model, range(960))
         stats = pipeline.stats()
         assert stats.writeback_decompressions >= stats.written_back_pages > 0
 
@@ -192,7 +178,7 @@ def test_a_failed_folio_leaves_every_old_page(kind: str, synchronous: bool) -> N
                 store(pipeline, model, folio(slot, 9, 16, kind))
             except PoolFull:
                 failed += 1
-            assert_holds(pipeline, model, max(model) + 1)
+            holds(pipeline, model, range(max(model) + 1))
         assert failed > 0
 
 
@@ -234,7 +220,7 @@ def test_a_changed_page_of_a_folio_in_flight_is_not_overwritten() -> None:
             store(pipeline, model, folio(slot, 2, 1, "mixed"))
         go.set()
         pipeline.sync()
-        assert_holds(pipeline, model, 200)
+        holds(pipeline, model, range(200))
 
 
 def test_sync_takes_a_folio_that_changed_its_first_page_meanwhile(inline: Pipeline) -> None:
@@ -257,7 +243,7 @@ def test_sync_takes_a_folio_that_changed_its_first_page_meanwhile(inline: Pipeli
         pipeline.sync()
         with pipeline._gate.lock:
             assert not list(pipeline._entries.dirty())
-        assert_holds(pipeline, model, 128)
+        holds(pipeline, model, range(128))
 
 
 class _nothing:  # noqa: N801

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from contents import holds
 
 from coldpress import (
     CorruptBlock,
@@ -34,15 +35,10 @@ def fill(pipeline: Pipeline, count: int = MANY) -> dict[int, bytes]:
     return model
 
 
-def assert_holds(pipeline: Pipeline, model: dict[int, bytes]) -> None:
-    wrong = [slot for slot, data in model.items() if pipeline.load(slot) != data]
-    assert not wrong
-
-
 def test_what_was_stored_comes_back_from_ram_and_device(pipeline: Pipeline) -> None:
     model = fill(pipeline)
     before = pipeline.stats()
-    assert_holds(pipeline, model)
+    holds(pipeline, model, model)
     after = pipeline.stats()
     assert before.written_back_pages > MANY // 4
     assert after.refaults > MANY // 4
@@ -68,7 +64,7 @@ def test_overwritten_and_invalidated_slots(pipeline: Pipeline) -> None:
             else:
                 model[slot] = any_page(slot, version)
                 pipeline.store(slot, model[slot])
-    assert_holds(pipeline, model)
+    holds(pipeline, model, model)
     for slot in set(range(MANY)) - set(model):
         with pytest.raises(SlotEmpty, match=f"slot {slot} is empty"):
             pipeline.load(slot)
@@ -126,14 +122,14 @@ def test_sync_writes_each_dirty_object_once(pipeline: Pipeline) -> None:
     pipeline.sync()
     first = pipeline.stats()
     assert first.payload_bytes >= first.compressed_bytes > 0
-    assert_holds(pipeline, model)
+    holds(pipeline, model, model)
     pipeline.sync()
     assert pipeline.stats().writeback_blocks == first.writeback_blocks
     model[7] = page("text", 7, 9)
     pipeline.store(7, model[7])
     pipeline.sync()
     assert pipeline.stats().writeback_blocks == first.writeback_blocks + 1
-    assert_holds(pipeline, model)
+    holds(pipeline, model, model)
 
 
 def test_synced_objects_leave_the_pool_without_a_write(pipeline: Pipeline) -> None:
@@ -148,7 +144,7 @@ def test_synced_objects_leave_the_pool_without_a_write(pipeline: Pipeline) -> No
     after = pipeline.stats()
     assert after.clean_drops >= 50
     assert after.writeback_blocks > written
-    assert_holds(pipeline, model)
+    holds(pipeline, model, model)
 
 
 def test_an_object_read_twice_is_promoted_and_dropped_clean(pipeline: Pipeline) -> None:
@@ -166,7 +162,7 @@ def test_an_object_read_twice_is_promoted_and_dropped_clean(pipeline: Pipeline) 
     assert pipeline.stats().promoted_pages == 20
     assert pipeline.stats().writeback_blocks == written
     model |= fill(pipeline)  # the same again: the promoted ones are overwritten or dropped
-    assert_holds(pipeline, model)
+    holds(pipeline, model, model)
 
 
 def test_a_full_device_loses_nothing(start: Start) -> None:
@@ -178,19 +174,19 @@ def test_a_full_device_loses_nothing(start: Start) -> None:
                 pipeline.store(slot, model[slot])
         refused = max(model)
         del model[refused]
-        assert_holds(pipeline, model)
+        holds(pipeline, model, model)
         with pytest.raises(SlotEmpty):
             pipeline.load(refused)
         with pytest.raises(PoolFull):
             pipeline.store(3, page("noise", 3, 1))
-        assert_holds(pipeline, model)
+        holds(pipeline, model, model)
         for slot in range(refused // 2):
             pipeline.invalidate(slot)
             del model[slot]
         for slot in range(refused // 4):
             model[slot] = page("noise", slot, 2)
             pipeline.store(slot, model[slot])
-        assert_holds(pipeline, model)
+        holds(pipeline, model, model)
 
 
 def damage(device: Device) -> None:
@@ -266,7 +262,7 @@ def test_threads_see_their_own_pages(start: Start) -> None:
                     else:
                         with pytest.raises(SlotEmpty):
                             pipeline.load(slot)
-                assert_holds(pipeline, mine)
+                holds(pipeline, mine, mine)
             except BaseException as error:
                 errors.append(error)
 

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+import small
 
 import coldpress
 from coldpress import CorruptBlock, DeviceError, Pipeline, SlotEmpty
@@ -17,14 +18,11 @@ COUNT = 600
 
 
 def shape(**tables: Any) -> dict[str, Any]:
-    base: dict[str, Any] = {
-        "slots": 4096,
-        "compressor": {"use": "lz4"},
-        "allocator": {"use": "zsmalloc", "limit": "512KiB"},
-        "packer": {"use": "bounce", "block": "64KiB"},
-        "device": {"use": "memory", "size": "32MiB"},
-        "writeback": {"promote": "first", "readahead": True},
-    }
+    base = small.shape(
+        {"use": "bounce", "block": "64KiB"},
+        allocator={"limit": "512KiB"},
+        writeback={"readahead": True},
+    )
     return described(base, **tables)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from coldpress.block import head_bytes
@@ -95,3 +95,11 @@ def read_piecemeal(
             bad[at] = error
             part[:] = bytes(len(part))
     return bad
+
+
+def unread(bad: Mapping[int, DeviceError], start: int, end: int, size: int) -> DeviceError | None:
+    """Why something from `start` to `end` is not known; None if all of it could be read.
+
+    `bad` is what `read_piecemeal` has said of parts of this `size`.
+    """
+    return next((why for at, why in bad.items() if at < end and start < at + size), None)

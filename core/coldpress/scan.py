@@ -3,8 +3,9 @@
 A first look at some headers tells how far it is durable, W. Then header and records of every block
 are read, in the order in which they lie there. Blocks past W come last: of these every byte is
 checked, for the write of one may have been cut short. What is not whole is as if it had never been
-written. Up to W a bad object is told of when it is loaded; of a block whose records are bad, the
-objects are searched for.
+written. What can not be read is no sign of that: `sync` may have acknowledged the block, so all
+that can be read of it decides. Up to W a bad object is told of when it is loaded; of a block whose
+records are bad, the objects are searched for.
 
 Nothing is written here: opening a pipeline, `coldpress inspect` and `coldpress fsck` begin with
 this.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from coldpress.block import (
     HEADER_BYTES,
@@ -30,7 +31,13 @@ from coldpress.errors import DeviceError, named_block
 from coldpress.flat import reserve, table
 from coldpress.limits import Limits
 from coldpress.newest import Newest
-from coldpress.rereading import Readable, read_again, read_head_pages, read_piecemeal
+from coldpress.rereading import (
+    Readable,
+    read_again,
+    read_head_pages,
+    read_piecemeal,
+    unread,
+)
 from coldpress.roles.packer import KIND_WORD
 from coldpress.salvage import salvage
 from coldpress.sealing import Sealing
@@ -164,7 +171,7 @@ class Scan:
         try:
             head = self._head(offset)
             if head is not None:
-                return self._by_head(offset, head, last=last, read=False)
+                return self._by_head(offset, head, last=last)
             # As `_head` left it; a block whose first page is zeros was never written, or voided.
             if self._block[: self._page_size] == self._zeros:
                 return State.UNUSED
@@ -196,26 +203,37 @@ class Scan:
         self.epoch = max(self.epoch, head.identity.epoch)
         return head
 
-    def _by_head(self, offset: int, head: Head, *, last: bool, read: bool) -> State:
-        """Take the block by its records, which the buffer has; `read`: it has all of the block."""
-        past = head.identity.sequence > self.durable
-        if past:
-            if not last or not self._is_whole(offset, head, read):
+    def _by_head(
+        self, offset: int, head: Head, *, last: bool, bad: Mapping[int, DeviceError] | None = None
+    ) -> State:
+        """Take the block by its records, which the buffer has.
+
+        With `bad` it has all of the block, but for what `bad` says that can not be read.
+        """
+        if head.identity.sequence > self.durable:
+            if not last:
                 return State.TORN
-            read = True
+            if bad is None:
+                self._read(offset, head.pages * self._page_size)
+                bad = {}
+            if not self._is_whole(head, bad):
+                return State.TORN
         self._space.found(offset, head.identity.sequence, head.pages, head.payload)
         others = self._newest.take(offset, head, self._block)
-        if not read and any(one.kind == KIND_WORD for one in others):
+        if bad is None and any(one.kind == KIND_WORD for one in others):
             self._read(offset, head.pages * self._page_size)
         for record in others:
             self._newest.take_record(offset, record.place, record, self._block)
         return State.GOOD
 
-    def _is_whole(self, offset: int, head: Head, read: bool) -> bool:
-        """Whether all that the header tells of is there."""
-        block = self._block if read else self._read(offset, head.pages * self._page_size)
+    def _is_whole(self, head: Head, bad: Mapping[int, DeviceError]) -> bool:
+        """Whether all that the header tells of is there, as far as the buffer has it."""
+        block = self._block
         for number in range(head.count):
             record = read_record(block, HEADER_BYTES + number * RECORD_BYTES)
+            end = record.place + RECORD_BYTES + record.length
+            if unread(bad, record.place, end, self._page_size) is not None:
+                continue
             try:
                 read_copy(block, record.place, record, head.identity.sequence)
                 self._sealing.opened(block[record.place :], record.place)
@@ -233,7 +251,7 @@ class Scan:
             readable = block[: min(bad, default=len(block))]
             head = self._checked(offset, readable)
             if head is not None:
-                return self._by_head(offset, head, last=last, read=True)
+                return self._by_head(offset, head, last=last, bad=bad)
         if not last:
             return State.PARTIAL
         state = self._salvage(offset, block)

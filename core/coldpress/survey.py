@@ -26,7 +26,7 @@ from coldpress.image import Image, Persistent
 from coldpress.layout import SUPERBLOCKS
 from coldpress.limits import Limits
 from coldpress.newest import Newest
-from coldpress.rereading import read_again, read_piecemeal
+from coldpress.rereading import read_again, read_piecemeal, unread
 from coldpress.salvage import salvage
 from coldpress.scan import Progress, Scan, State
 from coldpress.space import BlockSpace
@@ -191,9 +191,9 @@ class Survey:
             one for one in members if one < self.superblock.slots and self.where(one) == offset + at
         )
         end = at + RECORD_BYTES + record.length
-        for page, error in bad.items():
-            if page < end and at < page + self.superblock.page_size:
-                return Seen(record, counts, f"can not be read: {error}")
+        why = unread(bad, at, end, self.superblock.page_size)
+        if why is not None:
+            return Seen(record, counts, f"can not be read: {why}")
         stamp = head.identity.sequence if head else self.space.stamp(offset)
         try:
             read_copy(block, at, record, stamp)

@@ -171,8 +171,11 @@ class BlockStore:
         self.counters.write_bytes += len(packed.data)
         self.counters.written_payload += payload
 
-    def failed(self, block: int, error: BaseException, what: str) -> None:
-        """`what` has failed, and not only if it was in `put`: the block may be given out again."""
+    def failed(self, block: int, error: BaseException, what: str, *, copies: bool = False) -> None:
+        """`what` has failed, and not only if it was in `put`: the block may be given out again.
+
+        `copies`: all in the block is of objects that are on the device, and stay there.
+        """
         own = error if isinstance(error, DeviceError) else None
         self.space.abandon(block, own)
         self.last_error = own or DeviceError(f"{what}: {error}")

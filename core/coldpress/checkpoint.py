@@ -52,6 +52,7 @@ class Checkpoint:
                 self._write(list(self._entries.unlogged.from_tail()), unlocked=unlocked)
                 self._store.settle(unlocked=unlocked)
             self._write(self._entries.owed(), unlocked=unlocked)
+            self._store.forget_failed(unlocked=unlocked)
             self._store.flush(unlocked=unlocked)
             self._drop_tombstones()
         finally:

@@ -63,7 +63,10 @@ class DurableStore(BlockStore):
         self._reopened = False
         self.opened = 0
         self._durable = 0  # every block up to this sequence is
-        self._flying: set[int] = set()  # sequences of blocks that are being written, or are spoilt
+        self._writing: dict[int, int] = {}  # the sequence of each block that is being written
+        # By their sequences, blocks whose write has failed: where they are, and whether all that
+        # they had are copies.
+        self._failed: dict[int, tuple[int, bool]] = {}
         super().__init__(device, packer, page_size, lock)
         self.ids = KnownIds(self.superblock.ids, registry)
 
@@ -215,7 +218,7 @@ class DurableStore(BlockStore):
 
     def next_identity(self, block: int) -> BlockIdentity:
         identity = attrs.evolve(super().next_identity(block), durable=self._durable)
-        self._flying.add(identity.sequence)
+        self._writing[block] = identity.sequence
         return identity
 
     @property
@@ -241,23 +244,25 @@ class DurableStore(BlockStore):
             home.write(block + page, memoryview(reserve(rest)))
         home.write(block, memoryview(reserve(page)))
 
-    def failed(self, block: int, error: BaseException, what: str) -> None:
-        # Its sequence stays among those that are being written: up to the watermark a block is
-        # trusted, and this one may be there in part.
-        super().failed(block, error, what)
+    def failed(self, block: int, error: BaseException, what: str, *, copies: bool = False) -> None:
+        super().failed(block, error, what, copies=copies)
+        # Up to the watermark a block is trusted, and this one may be there in part.
+        self._failed[self._writing.pop(block)] = block, copies
         home = self.space.find(block)
         if home is not None:
             home.space.spoilt(block, self.packer.block // self._page_size)
 
     def written(self, block: int, packed: PackedBlock, identity: BlockIdentity) -> None:
         super().written(block, packed, identity)
-        self._flying.discard(identity.sequence)
+        del self._writing[block]
+        # What a failed write has left there is written over.
+        self._failed = {one: left for one, left in self._failed.items() if left[0] != block}
 
     # -- durable ----------------------------------------------------------------------------
 
     def flush(self, *, unlocked: bool = False) -> None:
         # A block that is being written now may be missed by the flush.
-        durable = min(self._flying, default=self._sequence + 1) - 1
+        durable = min([*self._writing.values(), *self._failed, self._sequence + 1]) - 1
         gone = self.space.before_flush()
         done = False
         try:
@@ -268,6 +273,22 @@ class DurableStore(BlockStore):
             self.space.after_flush(gone, done)
         self._durable = max(self._durable, durable)
         self._discard()
+
+    def forget_failed(self, *, unlocked: bool) -> None:
+        """A `sync` has written anew all that is in RAM: failed writes hold W up no more.
+
+        Of what they had there are newer records now, whatever of it is on the device. But copies
+        that were made to clean a block are as old as what they are copies of: these have to be
+        made unreadable. Nobody writes blocks meanwhile.
+        """
+        for sequence, (block, copies) in list(self._failed.items()):
+            try:
+                with released(self._lock, unlocked):
+                    self.void(block)
+            except DeviceError:
+                if copies:
+                    continue  # W waits, until the next time
+            del self._failed[sequence]
 
     def close(self) -> None:
         try:

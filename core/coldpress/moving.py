@@ -159,7 +159,7 @@ class Mover:
                 packed = store.seal(out, identity, objects)
                 store.put(block, packed)
         except BaseException as error:
-            store.failed(block, error, "moving objects")
+            store.failed(block, error, "moving objects", copies=True)
             if isinstance(error, DeviceError):
                 return None
             raise  # a plugin's fault; everything is where it was

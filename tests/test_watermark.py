@@ -1,0 +1,124 @@
+"""How far a persistent device is durable, W, when writes to it have failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from device_sets import fill, opened
+from images import damaged_object
+from writes import Writes, always, never
+
+from coldpress import CorruptBlock, DeviceError, Pipeline
+from coldpress.durablestore import DurableStore
+from coldpress.image import Image, read_persistent
+from coldpress.testing.pages import page, same
+
+
+def kept(path: Path) -> Pipeline:
+    return opened(device={"use": "file", "path": str(path), "size": "4MiB", "persistent": True})
+
+
+def store_of(pipeline: Pipeline) -> DurableStore:
+    assert isinstance(pipeline._store, DurableStore)
+    return pipeline._store
+
+
+def is_durable(pipeline: Pipeline) -> bool:
+    """Whether W is all that was written."""
+    store = store_of(pipeline)
+    return store._durable == store._sequence
+
+
+def durable(path: Path) -> int:
+    with Image(str(path)) as image:
+        return read_persistent(image).superblock.durable
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cold.img"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_write_that_failed_once_does_not_keep_later_blocks_from_being_trusted(
+    path: Path, full: bool
+) -> None:
+    """Else a damaged one of them would be taken for a write that was cut short, and be cleared."""
+    with kept(path) as pipeline:
+        tries = iter(range(1000))
+        Writes(pipeline, lambda _: next(tries) == 0, full=full)
+        for version in range(3):
+            model = fill(pipeline, 60, version=version)
+            pipeline.sync()
+            assert is_durable(pipeline)
+        newest = store_of(pipeline)._sequence
+    assert durable(path) >= newest
+    damaged_object(30)(path)
+    with kept(path) as again:
+        with pytest.raises(CorruptBlock):
+            again.load(30)
+        for slot in model.keys() - {30}:
+            assert same(again.load(slot), model[slot])
+
+
+def test_a_block_that_can_never_be_written_does_not_either(path: Path) -> None:
+    bad: set[int] = set()
+    with kept(path) as pipeline:
+        Writes(pipeline, lambda offset: not bad or offset in bad or offset - 4096 in bad)
+        before = pipeline.config.device.write
+
+        def write(offset: int, data: Any) -> None:
+            try:
+                before(offset, data)
+            except DeviceError:
+                bad.add(offset)
+                raise
+
+        pipeline.config.device.write = write  # type: ignore[method-assign]
+        for version in range(2):
+            fill(pipeline, 60, version=version)
+            pipeline.sync()
+            assert is_durable(pipeline)
+        assert bad
+
+
+def test_copies_of_a_failed_write_hold_it_up_until_they_are_cleared_away(path: Path) -> None:
+    """They are as old as what they are copies of, and the later of two copies counts."""
+    with kept(path) as pipeline:
+        model = fill(pipeline, 60)
+        pipeline.sync()
+        store = store_of(pipeline)
+        with pipeline._gate.lock:
+            block = store.space.acquire()
+            sequence = store.next_identity(block).sequence
+            store.failed(block, DeviceError("Input/output error"), "moving", copies=True)
+        writes = Writes(pipeline, lambda offset: block <= offset < block + store.packer.block)
+        for version in (1, 2):
+            pipeline.store(3, page("text", 3, version))
+            pipeline.sync()
+            assert store._durable == sequence - 1
+        writes.fails = never
+        pipeline.store(3, page("text", 3, 3))
+        pipeline.sync()
+        assert is_durable(pipeline)
+        assert not any(path.read_bytes()[block : block + store.packer.block])
+        assert same(pipeline.load(4), model[4])
+
+
+def test_what_was_cut_short_and_is_not_synced_since_is_not_trusted(path: Path) -> None:
+    pipeline = kept(path)
+    fill(pipeline, 60)
+    pipeline.sync()
+    store = store_of(pipeline)
+    before = store._durable
+    writes = Writes(pipeline, always)
+    pipeline.store(3, page("text", 3, 1))
+    with pytest.raises(DeviceError):
+        pipeline.sync()
+    writes.fails = never
+    with pipeline._gate.lock:
+        store.flush()
+    assert store._durable == before
+    pipeline.close()

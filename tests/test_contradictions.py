@@ -20,7 +20,7 @@ from coldpress.config import PipelineConfig
 from coldpress.durable import DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD, BlockIdentity
-from coldpress.superblock import EPOCHS, Superblock, decode
+from coldpress.superblock import EPOCHS, USED_UP, Superblock, decode
 from coldpress.testing import Medium
 from coldpress.testing.pages import PAGE, same
 from coldpress.tombstones import drop_tombstones
@@ -175,6 +175,29 @@ def test_numbers_that_come_to_an_end_are_told_and_nothing_is_lost(what: str, las
         with pytest.raises(ConfigError, match="numbers come to an end; format = true"):
             opened(medium)
     assert same(medium.read(0, SIZE), before)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epoch": EPOCHS - 4}, {"generation": USED_UP - 99}, {"durable": USED_UP - 99}]
+)
+def test_an_opening_warns_before_it_is_the_last(
+    change: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    medium = image(change=lambda one: attrs.evolve(one, **change))
+    with opened(medium) as pipeline:
+        pipeline.store(1, b"ab" * (PAGE // 2))
+    (said,) = caplog.messages
+    assert "come to an end: before long it can not be opened" in said
+    if "epoch" in change:
+        assert "at most 1 times" in said
+        opened(medium).close()
+        with pytest.raises(ConfigError, match="numbers come to an end"):
+            opened(medium)
+
+
+def test_an_opening_does_not_warn_of_numbers_that_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    opened(image()).close()
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(("sequence", "epoch"), [((1 << 62) - 1, ONE.epoch), (60, EPOCHS - 1)])

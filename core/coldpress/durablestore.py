@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ from coldpress.superblock import (
     decode,
     newest_of,
 )
+
+_log = logging.getLogger("coldpress")
 
 
 class DurableStore(BlockStore):
@@ -213,6 +216,13 @@ class DurableStore(BlockStore):
         self.superblock = attrs.evolve(before, epoch=self._epoch)
         self.write_superblock()
         self._reopened = True
+        if self.superblock.is_nearly_used_up:
+            _log.warning(
+                "the numbers of the %s device come to an end: before long it can not be opened any "
+                "more, and at most %d times; store its pages on one that is formatted anew",
+                device.name,
+                EPOCHS - 2 - self._epoch,
+            )
 
     # -- blocks -----------------------------------------------------------------------------
 

@@ -122,6 +122,12 @@ class Superblock:
         """Whether what would be written next could not be read: its numbers come to an end."""
         return self.epoch + 2 >= EPOCHS or max(self.generation, self.durable) >= USED_UP
 
+    @property
+    def is_nearly_used_up(self) -> bool:
+        """Whether it should be told that they do, while all can be stored elsewhere."""
+        numbers = max(self.generation, self.durable)
+        return self.epoch + (1 << 10) >= EPOCHS or numbers + (1 << 40) >= USED_UP
+
     def encode(self, cipher: Cipher | None = None) -> bytes:
         """The bytes, without the zeros at the end; `cipher`: of its device, if it is encrypted."""
         ids = b"".join(map(_encode_id, self.ids))

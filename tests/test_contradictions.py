@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -14,7 +16,14 @@ from once import on_one_python
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the package `tests`, as `-m` sees it
 
-from coldpress import ColdpressError, ConfigError, CorruptBlock, DeviceUnusable
+from coldpress import (
+    ColdpressError,
+    ConfigError,
+    CorruptBlock,
+    DeviceUnusable,
+    EntryType,
+    SlotEmpty,
+)
 from coldpress.block import EPOCH_AT
 from coldpress.config import PipelineConfig
 from coldpress.durable import DurableEntries
@@ -25,6 +34,7 @@ from coldpress.testing import Medium
 from coldpress.testing.pages import PAGE, same
 from coldpress.tombstones import drop_tombstones
 from coldpress_plugins.entry_types.filled import Filled
+from coldpress_plugins.entry_types.zswap import Zswap
 from tests.fuzz.images import (
     BLOCK,
     SIZE,
@@ -49,6 +59,18 @@ def image(*blocks: list[Made], change: Change = lambda one: one) -> Medium:
     return made_image(blocks, change)
 
 
+def change_type(
+    old: type[EntryType], new: type[EntryType]
+) -> Callable[[PipelineConfig], PipelineConfig]:
+    """The pipeline has this entry type in the place of that one."""
+
+    def changed(config: PipelineConfig) -> PipelineConfig:
+        kinds = {type(one): one for one in config.entry_types} | {old: new()}
+        return attrs.evolve(config, entry_types=tuple(kinds.values()))
+
+    return changed
+
+
 @pytest.mark.parametrize("readahead", [False, True])
 @pytest.mark.parametrize(("order", "copied"), [(4, 0), (2, 1), (0, 2), (1, 4)])
 def test_both_records_of_an_object_are_of_the_same_slots(
@@ -71,6 +93,48 @@ def test_both_records_of_an_object_are_of_the_same_slots(
         pipeline.sync()
         for slot in range(16):
             assert pipeline.load(slot)[0] == slot + 1
+
+
+class Swapped(Zswap):
+    """Says of a folio's object that it is one slot's, and of a page's that it is two slots'."""
+
+    def span(self, payload: int) -> int:
+        return 2 if super().span(payload) == 1 else 1
+
+
+@pytest.mark.parametrize("readahead", [False, True])
+def test_only_what_is_of_as_many_slots_comes_back_to_ram(readahead: bool) -> None:
+    """Else its memory would be released once for each of them, and later be other pages too."""
+    some = [Made(16, bodies()[2], AGE, order=2), Made(40, bodies()[0], AGE)]
+    used_by = change_type(Zswap, Swapped)
+    with opened(image(some), change=used_by, promote="first", readahead=readahead) as pipeline:
+        for slot in (16, 19, 40, 16, 40):
+            assert len(pipeline.load(slot)) == PAGE
+        stats = pipeline.stats()
+        assert (stats.promoted_pages, stats.pool_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 4])
+@pytest.mark.parametrize("length", [PAGE - 1, PAGE, PAGE + 1])
+def test_a_page_as_it_is_is_a_page_long(order: int, length: int) -> None:
+    body = bytes(range(256)) * (PAGE // 256 + 1)
+    some = [Made(0, body[:length], AGE, order=order, codec=0), Made(40, bodies()[0], AGE + 1)]
+    mine = {slot: bytes([slot + 1]) * 64 + bytes(PAGE - 64) for slot in range(16)}
+    mine |= {slot: random.Random(slot).randbytes(PAGE) for slot in (0, 1, 2, 20, 21, 22)}
+    with opened(image(some), promote="first", readahead=True) as pipeline:
+        pipeline.load(40)
+        if (order, length) == (0, PAGE):
+            assert same(pipeline.load(0), body[:PAGE])
+        else:
+            with pytest.raises(SlotEmpty):
+                pipeline.load(0)
+        for slot in (0, 20, 1, 21, 2, 22, *range(3, 16)):
+            pipeline.store(slot, mine[slot])
+        for turn in range(2):
+            if turn:
+                pipeline.sync()
+            for slot, page in mine.items():
+                assert same(pipeline.load(slot), page), f"slot {slot} has become another page"
 
 
 @st.composite
@@ -130,18 +194,13 @@ class Choosy(Filled):
         return super().decode(token)[: -1 if token == 1 << 22 else None]
 
 
-def choosy(config: PipelineConfig) -> PipelineConfig:
-    kinds = {type(one): one for one in config.entry_types} | {Filled: Choosy()}
-    return attrs.evolve(config, entry_types=tuple(kinds.values()))
-
-
 @pytest.mark.parametrize("payload", [1 << 21, 1 << 22])
 def test_a_word_of_which_its_type_makes_no_page_costs_its_slot_alone(payload: int) -> None:
     made = [
         Made(slot, word.to_bytes(8, "little"), AGE, kind=KIND_WORD)
         for slot, word in ((3, payload), (4, 1 << 20))
     ]
-    with opened(image(made), change=choosy) as pipeline:
+    with opened(image(made), change=change_type(Filled, Choosy)) as pipeline:
         with pytest.raises(CorruptBlock) as error:
             pipeline.load(3)
         assert error.value.slot == 3

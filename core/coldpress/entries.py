@@ -147,9 +147,17 @@ class Entries(Words):
             self.policy.restore(members[0])
 
     def promoted(self, slot: int, word: int, tag: int, payload: int) -> int:
-        """The object of the slot's `packed` word is in the pool; its copy stays; how many pages."""
+        """The object of the slot's `packed` word is in the pool; its copy stays; how many pages.
+
+        0, and the payload is released, if it is for a folio and the word is not, or the other way
+        round.
+        """
+        new = self._folio_word(tag, payload)
+        if (new ^ word) & FOLIO:  # it would be released once for each slot, or too early
+            self._type(new).release(payload)
+            return 0
         members = self.members(slot, word)
-        self._become(members, word, payload << PAYLOAD_AT | word & FOLIO | tag)
+        self._become(members, word, new)
         for one in members:
             self._clean[one] = word >> PAYLOAD_AT
         self.clean += 1

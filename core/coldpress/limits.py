@@ -15,23 +15,24 @@ from coldpress.block import (
     Record,
     table_bytes,
 )
+from coldpress.codecs import STORED
 from coldpress.durable import WORD_BYTES
 from coldpress.folio import MAX_BYTES, MAX_ORDER
 from coldpress.layout import SEAL_BYTES
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD, room_of
 from coldpress.superblock import EPOCHS, Superblock
 
-_LENGTHS = {
-    KIND_WORD: (WORD_BYTES, WORD_BYTES + SEAL_BYTES),
-    KIND_TOMBSTONE: (0, SEAL_BYTES),
-}
+_LENGTHS = {KIND_WORD: WORD_BYTES, KIND_TOMBSTONE: 0}
+_STORED = KIND_OBJECT << 8 | STORED  # the top 16 bits of the record of a page as it is,
+_COMPRESSED = range(_STORED + 1, _STORED + 256)  # and of one that is compressed
 
 
 @attrs.frozen
 class Limits:
     """Of the blocks of one persistent device.
 
-    Attributes: `page_size`, `block`, in bytes; `slots`; `first_epoch`, in which it was formatted.
+    Attributes: `page_size`, `block`, in bytes; `slots`; `first_epoch`, in which it was formatted;
+    `seal`, bytes that a record has more than what it is of.
 
     Notes: thread-safe.
     """
@@ -40,11 +41,13 @@ class Limits:
     block: int
     slots: int
     first_epoch: int
+    seal: int = 0
 
     @classmethod
     def of(cls, one: Superblock) -> Limits:
         """Those of a device with this superblock."""
-        return cls(one.page_size, one.block, one.slots, one.first_epoch)
+        seal = SEAL_BYTES if one.encrypted else 0
+        return cls(one.page_size, one.block, one.slots, one.first_epoch, seal)
 
     def check(self, data: memoryview, head: Head) -> None:
         """Hold a header, and the records behind it in `data`, against them.
@@ -60,38 +63,42 @@ class Limits:
         oldest, newest = self.first_epoch << EPOCH_AT, one.epoch + 1 << EPOCH_AT
         end = table_bytes(head.count)
         payload = 0
-        slots = self.slots
+        slots, stored = self.slots, self.page_size + self.seal
         for shape, slot, _, sequence in RECORD.iter_unpack(data[HEADER_BYTES:end]):
-            at, length, top = shape & PLACE_MASK, shape >> 24 & PLACE_MASK, shape >> 56
+            at, length, top = shape & PLACE_MASK, shape >> 24 & PLACE_MASK, shape >> 48
             if at < end or not oldest <= sequence < newest:
                 raise BlockError(f"a record of slot {slot} is in a wrong place or of no epoch")
-            if not (top == KIND_OBJECT and 0 < length <= MAX_BYTES and slot < slots):
-                self._check_shape(top & 15, top >> 4, slot, length)
-            payload += length if top & 15 == KIND_OBJECT else room_of(top & 15, length)
+            kind = top >> 8 & 15
+            usual = (top == _STORED and length == stored) or top in _COMPRESSED
+            if not (usual and 0 < length <= MAX_BYTES and slot < slots):
+                self._check_shape(kind, top >> 12, slot, length, top & 255)
+            payload += length if kind == KIND_OBJECT else room_of(kind, length)
             end = at + RECORD_BYTES + length
         if end > head.pages * self.page_size:
             raise BlockError("a record's object does not end in its block")
         if payload != head.payload:
             raise BlockError(f"the records have {payload} object bytes, and not {head.payload}")
 
-    def is_possible(self, record: Record, epoch: int) -> bool:
+    def is_possible(self, one: Record, epoch: int) -> bool:
         """Whether a record, wherever it was found, may be one written up to this epoch."""
-        if not self.first_epoch <= record.sequence >> EPOCH_AT <= epoch:
+        if not self.first_epoch <= one.sequence >> EPOCH_AT <= epoch:
             return False
         try:
-            self._check_shape(record.kind, record.order, record.slot, record.length)
+            self._check_shape(one.kind, one.order, one.slot, one.length, one.codec)
         except BlockError:
             return False
         return True
 
-    def _check_shape(self, kind: int, order: int, slot: int, length: int) -> None:
+    def _check_shape(self, kind: int, order: int, slot: int, length: int, codec: int) -> None:
         """Raises `BlockError` if no record is so."""
         if kind == KIND_OBJECT:
             right = 0 < length <= MAX_BYTES
             if order:
                 whole = order <= MAX_ORDER and self.page_size << order <= MAX_BYTES
                 right = right and whole and not slot % (1 << order)
+            if codec == STORED:
+                right = right and length == (self.page_size << order) + self.seal
         else:
-            right = length in _LENGTHS.get(kind, ()) and not order
+            right = length - self.seal == _LENGTHS.get(kind) and not order
         if not right or slot + (1 << order) > self.slots:
             raise BlockError(f"a record of slot {slot}, kind {kind}, order {order} can not be")

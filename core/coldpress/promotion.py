@@ -71,8 +71,9 @@ class Promotion:
         tag, payload = commit()
         if payload < 0:
             return False
-        self.pages += self._entries.promoted(slot, word, tag, payload)
-        return True
+        pages = self._entries.promoted(slot, word, tag, payload)
+        self.pages += pages
+        return pages > 0
 
     def bring_along(self, one: DeviceObject) -> bool:
         """Promote an object that was read with its block, if it is alive; False without room."""

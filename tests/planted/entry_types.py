@@ -219,6 +219,13 @@ class ForgetsTheCodec(Zswap):
         return super().adopt(slot, STORED, order, data)
 
 
+class AdoptsAFolioAsAPage(Raw):
+    """Takes a folio's object for a page, if it is as long as one."""
+
+    def adopts(self, codec: int, order: int, length: int) -> bool:
+        return codec == STORED and length == PAGE
+
+
 class AllocatesForSlotZero(Zswap):
     """Does not tell the allocator whose an object is."""
 
@@ -333,6 +340,7 @@ FAULTS: dict[type[Component], str] = {
     SharesAPlaceForPages: "threads prepare and decode at once",
     SaysNothingOfTheAllocator: "it says so if its objects lie in the allocator",
     ForgetsTheCodec: "against a model",
+    AdoptsAFolioAsAPage: "any object is adopted as what it is or not",
     AllocatesForSlotZero: "the zspage of an object is its slots too",
     LooksAtTheEndsOnly: "every page that it claims comes back",
     PayloadIsTooLarge: "every page that it claims comes back",

@@ -194,7 +194,8 @@ class PoolEntryType(EntryType):
     def adopt(self, slot: int, codec: int, order: int, data: bytes) -> int:
         """Store bytes that are already compressed (promotion); the payload, or -1 if no room.
 
-        `slot` is the folio's first.
+        `slot` is the folio's first. The payload is described as what was adopted, and its `span` is
+        1 << `order`; one of another is released, and the object stays on the device alone.
         """
 
 

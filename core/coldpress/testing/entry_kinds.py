@@ -62,12 +62,31 @@ class PoolKind(EntryTypeContract):
         pool.release_all()
         assert pool.budget.used == free
 
-    def test_any_object_is_adopted_or_not(self, pool: Bench) -> None:
+    def test_any_object_is_adopted_as_what_it_is_or_not(self, pool: Bench) -> None:
         one: Any = pool.one
+        pool.release_all()
         for codec in (STORED, pool.codecs.current[0], 200):
             for order in range(5):
                 for length in (1, PAGE - 1, PAGE, PAGE + 1, PAGE << order, MAX_BYTES):
-                    assert one.adopts(codec, order, length) in (True, False)
+                    adopts = one.adopts(codec, order, length)
+                    assert adopts in (True, False)
+                    if adopts:
+                        self.adopted(pool, codec, order, length)
+        pool.check_empty()
+
+    def adopted(self, pool: Bench, codec: int, order: int, length: int) -> None:
+        """An object that somebody has made, which need not be one: it is kept for what it is."""
+        one: Any = pool.one
+        data = random.Random(length).randbytes(length)
+        payload = one.adopt(16, codec, order, data)
+        if payload < 0:
+            return
+        assert one.describe(payload) == (codec, order, length), "it was adopted for another object"
+        assert one.span(payload) == 1 << order, "it would be released once for each of its slots"
+        out = bytearray(length)
+        one.copy_into(payload, memoryview(out), 0)
+        assert same(out, data)
+        one.release(payload)
 
     def test_the_zspage_of_an_object_is_its_slots_too(self, pool: Bench) -> None:
         one: Any = pool.one

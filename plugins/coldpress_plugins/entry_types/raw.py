@@ -71,7 +71,7 @@ class Raw(PoolEntryType):
         out[at : at + self._page_size] = self._pages.view[start : start + self._page_size]
 
     def adopts(self, codec: int, order: int, length: int) -> bool:
-        return codec == STORED and length == self._page_size
+        return codec == STORED and not order and length == self._page_size
 
     def adopt(self, slot: int, codec: int, order: int, data: bytes) -> int:
         return self.commit(slot, data)

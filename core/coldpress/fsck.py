@@ -16,6 +16,7 @@ Kind = Literal[
     "superblock",
     "short",
     "torn",
+    "remains",
     "unreadable",
     "records",
     "wiped",
@@ -26,8 +27,8 @@ Kind = Literal[
     "stray",
 ]
 
-HARMLESS: tuple[Kind, ...] = ("torn",)
-"""What is no damage: a crash leaves it, and the next opening clears it away."""
+HARMLESS: tuple[Kind, ...] = ("torn", "remains")
+"""What is no damage: a crash leaves it, and no opening gives what is in it."""
 
 CHECKED = (
     State.GOOD,
@@ -36,6 +37,7 @@ CHECKED = (
     State.PARTIAL,
     State.UNKNOWN,
     State.WIPED,
+    State.REMAINS,
 )
 """The blocks in which there is something to check."""
 
@@ -88,6 +90,13 @@ def _of_block(look: Look) -> Iterator[Finding]:
     count = len(look.seen)
     if look.state == State.TORN:
         yield _finding(look, "torn", "its write was cut short: it counts as never written")
+        return
+    if look.state == State.REMAINS:
+        text = (
+            "its first page is zeros, and the records behind it are of before the last opening, "
+            "which took the block for unused: they count as never written"
+        )
+        yield _finding(look, "remains", text)
         return
     if look.state == State.UNKNOWN:
         why = next(iter(look.unreadable.values()), "it can be read again")

@@ -48,9 +48,8 @@ class Newest:
     `tag`, of the words that slots get whose object is on the device; `tags`, by the ids of entry
     types in records, those of the words that need no object; `sealing`, of the device.
 
-    Attributes: `taken`, how often `take_record` found the newest of a slot; `codecs`, of each slot
-    the id of the compressor of its object, or None if nobody asks; `salvaged`, the blocks of which
-    only the low bits of their sequence are known.
+    Attributes: `codecs`, of each slot the id of the compressor of its object, or None if nobody
+    asks; `salvaged`, the blocks of which only the low bits of their sequence are known.
 
     Notes: not thread-safe. It needs 8 bytes for each slot on the device, or 25 for those that have
     no object.
@@ -68,7 +67,6 @@ class Newest:
         codecs: bool,
     ) -> None:
         self.slots = slots
-        self.taken = 0
         self.codecs = table("B", slots) if codecs else None
         self.salvaged: set[int] = set()
         self._space = space
@@ -127,7 +125,6 @@ class Newest:
                 self._best[slot] = record.sequence
                 self._words[slot] = word
                 self._places[slot] = place
-                self.taken += 1
                 if self.codecs is not None:
                     self.codecs[slot] = record.codec if record.kind == KIND_OBJECT else 0
 

@@ -20,10 +20,15 @@ from coldpress.flat import reserve
 from coldpress.image import Image, Persistent
 from coldpress.knownids import KnownIds
 from coldpress.pipeline import Pipeline
+from coldpress.rereading import read_again
+from coldpress.roles.device import Device
 from coldpress.roles.packer import KIND_TOMBSTONE, KIND_WORD
 from coldpress.scan import Progress, State
 from coldpress.superblock import ENTRY_TYPE, Superblock
 from coldpress.survey import Look, Seen
+
+_BEFOREHAND = (State.UNKNOWN, State.WIPED, State.REMAINS)
+"""Blocks that are written to before a pipeline is opened."""
 
 
 @attrs.define
@@ -61,12 +66,14 @@ def repair(
     path, kind = image.path, "nvme" if image.block else "file"
     image.close()
     damaged = [look for look in looks if look.state != State.TORN]
-    given_up = [look for look in damaged if look.state in (State.UNKNOWN, State.WIPED)]
+    first = [look for look in damaged if look.state in _BEFOREHAND]
     one = found.superblock
-    if given_up:
-        _give_up(_config(path, kind, one, key), one, given_up)
+    if first:
+        _prepare(_config(path, kind, one, key), one, first)
+    remains = [look for look in damaged if look.state == State.REMAINS]
     with Pipeline(_config(path, kind, one, key), synchronous=True, progress=progress) as pipeline:
-        return _Repair(pipeline, one).run(damaged, stop)
+        done = _Repair(pipeline, one).run([one for one in damaged if one not in remains], stop)
+    return attrs.evolve(done, voided=done.voided + len(remains))
 
 
 def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
@@ -93,23 +100,53 @@ def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
     return config
 
 
-def _give_up(config: PipelineConfig, one: Superblock, looks: Sequence[Look]) -> None:
-    """Write over what can not be read or is wiped, so that the rest of the blocks can be salvaged.
+def _prepare(config: PipelineConfig, one: Superblock, looks: Sequence[Look]) -> None:
+    """Write what makes an opening take of these blocks what counts, and nothing else.
 
-    Disks often read a sector again that was written. Raises `DeviceError`.
+    Raises `DeviceError`.
     """
     device = config.device
     device.open()
     try:
         for look in looks:
-            for at in (0,) if look.state == State.WIPED else look.unreadable:
-                page = memoryview(reserve(one.page_size))
-                if not at:
-                    spoilt_header(page, one.uuid)  # zeros would tell that the block was not used
-                device.write(look.offset + at, page)
+            if look.state == State.UNKNOWN:
+                _give_up(device, one, look)
+            else:
+                _leave_what_counts(device, one, look)
         device.flush()
     finally:
         device.close()
+
+
+def _give_up(device: Device, one: Superblock, look: Look) -> None:
+    """Write over what can not be read, so that the rest of the block can be salvaged.
+
+    Disks often read a sector again that was written.
+    """
+    for at in look.unreadable:
+        page = memoryview(reserve(one.page_size))
+        if not at:
+            spoilt_header(page, one.uuid)  # zeros would tell that the block was not used
+        device.write(look.offset + at, page)
+
+
+def _leave_what_counts(device: Device, one: Superblock, look: Look) -> None:
+    """Write over what is behind a first page of zeros, but for the records that were found.
+
+    An opening salvages all that it finds behind a spoilt header, remains too.
+    """
+    block = memoryview(reserve(one.block))
+    read_again(device, look.offset, block)
+    kept = memoryview(reserve(one.block))
+    for seen in look.seen:
+        start = seen.record.place
+        end = start + RECORD_BYTES + seen.record.length
+        kept[start:end] = block[start:end]
+    device.write(look.offset + one.page_size, kept[one.page_size :])
+    if look.seen:
+        device.flush()  # with the header alone the remains would be back
+        spoilt_header(kept, one.uuid)
+        device.write(look.offset, kept[: one.page_size])
 
 
 class _Repair:

@@ -17,6 +17,8 @@ import contextlib
 import enum
 from collections.abc import Callable, Mapping
 
+import attrs
+
 from coldpress.block import (
     HEADER_BYTES,
     RECORD_BYTES,
@@ -39,7 +41,7 @@ from coldpress.rereading import (
     unread,
 )
 from coldpress.roles.packer import KIND_WORD
-from coldpress.salvage import salvage
+from coldpress.salvage import Salvaged, salvage
 from coldpress.sealing import Sealing
 from coldpress.space import BlockSpace
 from coldpress.superblock import Superblock
@@ -71,7 +73,10 @@ class State(enum.IntEnum):
     UNKNOWN = 7
     """It can not be read, and what records it has is not known."""
     WIPED = 8
-    """Its first page is zeros, but behind it are records that are newer than any others."""
+    """Its first page is zeros, but behind it are records that are newer than any others, and that
+    no opening has passed over."""
+    REMAINS = 9
+    """The same, but an opening came after these records: they count no more."""
 
 
 class Scan:
@@ -79,7 +84,7 @@ class Scan:
 
     Attributes: `states`, a `State` for each block by its number; `used`, how many blocks were used
     before, from the first to the last of them; `durable`, W; `sequence`, of the newest block;
-    `epoch`, the latest that was found.
+    `epoch`, the latest that was found; `behind_zeros`, what counts in a block that is wiped.
 
     Notes: not thread-safe; it is run once.
     """
@@ -97,7 +102,7 @@ class Scan:
         self.used = 0
         self.durable = self.sequence = superblock.durable
         self.epoch = superblock.epoch
-        self._limits = Limits.of(superblock)
+        self.behind_zeros = self._limits = Limits.of(superblock)
         self._uuid = superblock.uuid
         self._page_size = superblock.page_size
         self._image = image
@@ -139,19 +144,24 @@ class Scan:
                 self.states[space.number(offset)] = State.PARTIAL
         self._progress(len(blocks), len(blocks))
 
-    def look_behind_zeros(self) -> None:
+    def look_behind_zeros(self, since: int) -> None:
         """Find blocks that are wiped, and take what is left in them; after `run`.
 
-        An opening takes them for unused: it would have to read all of each. Not for devices on
-        which what was discarded may be zeros in part.
+        An opening takes them for unused: it would have to read all of each. So what it passed over
+        it knows nothing of, and slots that such records are of were served, emptied without a
+        tombstone, and synced as if there were none. Hence only records from the epoch `since` on
+        count, that of the last opening. Not for devices on which what was discarded may be zeros in
+        part.
         """
+        self.behind_zeros = attrs.evolve(self._limits, first_epoch=since)
         for number in range(self._space.count):
             offset = self._space.start + number * self._space.block
-            wiped = self.states[number] == State.UNUSED and self._is_wiped(offset)
-            if wiped:
-                self.states[number] = State.WIPED
+            state = State(self.states[number])
+            if state == State.UNUSED:
+                state = self._behind_zeros(offset)
+                self.states[number] = state
             if number >= self.used:  # blocks are used one after the other
-                if not wiped:
+                if state == State.UNUSED:
                     break
                 self.used = number + 1
 
@@ -268,36 +278,48 @@ class Scan:
 
     def _salvage(self, offset: int, block: memoryview) -> State:
         """Take the records that can still be told from the block's bytes."""
-        space = self._space
         head = self._whole_head(block)
         if head is not None and head.identity.uuid != self._uuid:
             return State.FOREIGN  # another pipeline's, so its objects are not ours
-        number = space.number(offset)
-        found = salvage(block, number, self._limits, self.epoch, self._sealing, self._newest.lacks)
+        found = self._found(offset, block, self._limits)
         if not found.records:
             claim = claimed(block)
             ours = claim is not None and claim.identity.uuid == self._uuid
             return State.PARTIAL if ours else State.GARBAGE
-        payload = sum(record.room for _, record in found.records)
-        self._newest.salvaged.add(offset)
-        space.found(offset, found.stamp, space.block // self._page_size, payload)
-        for at, record in found.records:
-            self._newest.take_record(offset, at, record, block)
+        self._take(offset, found, block)
         # Under another block's header, all of that one may have been found, and nothing of its own.
-        astray = head is not None and head.identity.number != number
+        astray = head is not None and head.identity.number != self._space.number(offset)
         return State.SALVAGED if found.complete and not astray else State.PARTIAL
 
-    def _is_wiped(self, offset: int) -> bool:
-        """Whether records in the block are newer than any others; these are taken then."""
+    def _behind_zeros(self, offset: int) -> State:
+        """Whether a block of which the first page is zeros is wiped: then its records are taken."""
         try:
             block = self._read(offset, self._space.block)
         except DeviceError:
-            return False
+            return State.UNUSED
         if not any(bytes(block)):
-            return False
-        before = self._newest.taken
-        self._salvage(offset, block)
-        return self._newest.taken > before
+            return State.UNUSED
+        found = self._found(offset, block, self.behind_zeros)
+        if self._has_newest(found):
+            self._take(offset, found, block)
+            return State.WIPED
+        remains = self._has_newest(self._found(offset, block, self._limits))
+        return State.REMAINS if remains else State.UNUSED
+
+    def _found(self, offset: int, block: memoryview, limits: Limits) -> Salvaged:
+        """The records that can still be told from the block's bytes."""
+        number = self._space.number(offset)
+        return salvage(block, number, limits, self.epoch, self._sealing, self._newest.lacks)
+
+    def _has_newest(self, found: Salvaged) -> bool:
+        return any(self._newest.lacks(record) for _, record in found.records)
+
+    def _take(self, offset: int, found: Salvaged, block: memoryview) -> None:
+        payload = sum(record.room for _, record in found.records)
+        self._newest.salvaged.add(offset)
+        self._space.found(offset, found.stamp, self._space.block // self._page_size, payload)
+        for at, record in found.records:
+            self._newest.take_record(offset, at, record, block)
 
     def _whole_head(self, block: memoryview) -> Head | None:
         """The header and records that stand there, whoever's they are, if they are whole."""

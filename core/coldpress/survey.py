@@ -115,7 +115,9 @@ class Survey:
         self.slots = Slots()
         self.scan.run(guess=True)
         if not image.block:
-            self.scan.look_behind_zeros()
+            # A damaged superblock may be the one that told of the last opening.
+            told = all(area.superblock for area in found.areas)
+            self.scan.look_behind_zeros(self.scan.epoch + (not told))
         self._newest.settle(self._found)
 
     def _found(self, slot: int, word: int, place: int) -> None:
@@ -153,7 +155,10 @@ class Survey:
             at = range(HEADER_BYTES, table_bytes(head.count), RECORD_BYTES)
             records = [read_record(block, one) for one in at]
         elif state in (State.SALVAGED, State.PARTIAL, State.UNKNOWN, State.WIPED):
-            records = self._salvaged(number, block)
+            limits = Limits.of(self.superblock)
+            if state == State.WIPED:
+                limits = self.scan.behind_zeros
+            records = self._salvaged(number, block, limits)
         seen = [self._seen(offset, one, block, bad, head) for one in records]
         stray = self._stray(block, head, records) if state == State.GOOD and not bad else 0
         return Look(number, offset, state, head, tuple(seen), bad, stray)
@@ -164,8 +169,8 @@ class Survey:
         except BlockError:
             return None
 
-    def _salvaged(self, number: int, block: memoryview) -> list[Record]:
-        one, start = self.superblock, self.offset(number)
+    def _salvaged(self, number: int, block: memoryview, limits: Limits) -> list[Record]:
+        start = self.offset(number)
         inside = range(start, start + len(block))
         stamp = self.space.stamp(start) & PLACE_MASK
 
@@ -174,7 +179,7 @@ class Survey:
             slots = range(record.slot, record.slot + (1 << record.order))
             return record.place == stamp or any(self.where(slot) in inside for slot in slots)
 
-        found = salvage(block, number, Limits.of(one), self.scan.epoch, self._sealing, is_taken)
+        found = salvage(block, number, limits, self.scan.epoch, self._sealing, is_taken)
         return [attrs.evolve(record, place=at) for at, record in found.records]
 
     def _seen(

@@ -30,7 +30,7 @@ _EPILOG = """\
 states of blocks: unused; good (in use); dead (nothing in it is live); torn (its write was cut
 short); salvaged (header or records damaged, all records found); partial (perhaps not all); foreign
 (another pipeline's); garbage (nobody's); unknown (can not be read); wiped (its first page is zeros,
-its records are not). `coldpress fsck` tells more.
+its records are not); remains (the same, of before the last opening). `coldpress fsck` tells more.
 
 examples:
   coldpress inspect cold.img

@@ -7,6 +7,8 @@ what is good is stored anew; and only when that is durable are the damaged block
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -15,7 +17,7 @@ from coldpress.block import RECORD_BYTES, BlockError, Record, spoilt_header
 from coldpress.config import PipelineConfig, load_config
 from coldpress.durable import WORD_BYTES, is_in_word, page_of_word
 from coldpress.durablestore import DurableStore
-from coldpress.errors import CompressorError, CorruptBlock, DeviceUnusable
+from coldpress.errors import CompressorError, CorruptBlock, DeviceError, DeviceUnusable
 from coldpress.flat import reserve
 from coldpress.image import Image, Persistent
 from coldpress.knownids import KnownIds
@@ -68,12 +70,31 @@ def repair(
     damaged = [look for look in looks if look.state != State.TORN]
     first = [look for look in damaged if look.state in _BEFOREHAND]
     one = found.superblock
+    if image.size < one.size and not image.block:
+        _extend(path, one.size)
     if first:
         _prepare(_config(path, kind, one, key), one, first)
     remains = [look for look in damaged if look.state == State.REMAINS]
     with Pipeline(_config(path, kind, one, key), synchronous=True, progress=progress) as pipeline:
         done = _Repair(pipeline, one).run([one for one in damaged if one not in remains], stop)
     return attrs.evolve(done, voided=done.voided + len(remains))
+
+
+def _extend(path: str, size: int) -> None:
+    """Give a file that was cut off its length again: a pipeline opens no other.
+
+    Raises `DeviceError`.
+    """
+    try:
+        with open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if file.seek(0, os.SEEK_END) < size:
+                file.truncate(size)
+                os.fsync(file.fileno())
+    except BlockingIOError as error:
+        raise DeviceUnusable(f"{path} is in use by another process") from error
+    except OSError as error:
+        raise DeviceError(f"{path} can not be {size} bytes long: {error.strerror}") from error
 
 
 def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:

@@ -174,11 +174,6 @@ def decode(data: memoryview, ciphers: Ciphers | None = None) -> Superblock:
     With `ciphers` one that is encrypted must have been written with that key, else its `ids` are
     left out. Raises `SuperblockError`.
     """
-    if len(data) < HEAD_BYTES or bytes(data[:8]) != PERSISTENT_MAGIC:
-        raise SuperblockError("no superblock starts here")
-    (crc,) = _CRC.unpack_from(data, HEAD_BYTES - _CRC.size)
-    if crc != crc32(data[: HEAD_BYTES - _CRC.size]):
-        raise SuperblockError("checksum of the superblock is wrong")
     (
         _,
         version,
@@ -194,7 +189,7 @@ def decode(data: memoryview, ciphers: Ciphers | None = None) -> Superblock:
         first_epoch,
         area,
         flags,
-    ) = _HEAD.unpack_from(data)
+    ) = _fields(data)
     ids_crc, nonce, tag, _ = _REST.unpack_from(data, _HEAD.size)
     if version != VERSION or flags & ~ENCRYPTED:
         raise SuperblockError(f"version {version} of the superblock is not known here")
@@ -227,6 +222,27 @@ def decode(data: memoryview, ciphers: Ciphers | None = None) -> Superblock:
     if wrong := _impossible(one):
         raise SuperblockError(f"no pipeline has such a superblock: {wrong}")
     return one
+
+
+def device_bytes(data: memoryview) -> int:
+    """How long the device is, as the superblock says whose first bytes these are; 0 if none does.
+
+    Its head is enough.
+    """
+    try:
+        return int(_fields(data)[6])
+    except SuperblockError:
+        return 0
+
+
+def _fields(data: memoryview) -> tuple[Any, ...]:
+    """What stands in the head, in its order up to the flags. Raises `SuperblockError`."""
+    if len(data) < HEAD_BYTES or bytes(data[:8]) != PERSISTENT_MAGIC:
+        raise SuperblockError("no superblock starts here")
+    (crc,) = _CRC.unpack_from(data, HEAD_BYTES - _CRC.size)
+    if crc != crc32(data[: HEAD_BYTES - _CRC.size]):
+        raise SuperblockError("checksum of the superblock is wrong")
+    return _HEAD.unpack_from(data)
 
 
 def newest_of(whole: Sequence[Superblock], ciphers: Ciphers | None) -> Superblock | None:

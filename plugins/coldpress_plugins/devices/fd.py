@@ -54,7 +54,10 @@ class FdDevice(coldpress.Device):
         try:
             with explained(image.label):
                 self._alignment = self._prepare(image)
-                image.resize(self.size, keep=self.persistent)
+                short = image.why_short(self.size) if self.persistent else None
+                if short and not self.format:
+                    raise coldpress.DeviceError(short)
+                image.resize(self.size, keep=self.persistent and not short)
                 if self.persistent:
                     image.make_durable()
                     # After a failed flush, what never reached the medium is still in the cache, as

@@ -16,6 +16,7 @@ import attrs
 import coldpress
 from coldpress.flat import OS_PAGE
 from coldpress.layout import LARGEST_AREA, PERSISTENT_MAGIC, SUPERBLOCK_MAGIC
+from coldpress.superblock import HEAD_BYTES, device_bytes
 from coldpress_plugins.devices import linux
 
 HEAD = 128 << 10
@@ -50,6 +51,8 @@ class Image:
         path: absolute, because the current directory may change; None: the file has no name.
         block: whether it is a block device.
         created: whether the file was not there before.
+        kept: how many bytes the device had that a persistent pipeline has left here, 0 if its
+            superblocks do not tell; None if none has left anything.
 
     Notes:
         `discard` is thread-safe; the other methods are for `open` and `close` of the device.
@@ -60,6 +63,26 @@ class Image:
     path: Path | None = None
     block: bool = False
     created: bool = False
+    kept: int | None = None
+
+    def why_short(self, size: int) -> str | None:
+        """What is wrong if a persistent pipeline has left a file of less than `size` bytes.
+
+        To extend it would make zeros of what was behind its end, as if it had never been written.
+        """
+        there = os.lseek(self.fd, 0, os.SEEK_END)
+        if self.block or self.kept is None or there >= size:
+            return None
+        if 0 < self.kept <= there:
+            return (
+                f"{self.label} has {there} bytes, but the size option says {size}: what a "
+                "persistent pipeline keeps can not grow; format = true gives it up"
+            )
+        had = f"{self.kept} that it had" if self.kept else f"{size} of the size option"
+        return (
+            f"{self.label} has {there} bytes, and not the {had}: what was behind them is lost; "
+            "`coldpress fsck --repair` gives that up, format = true all of it"
+        )
 
     def resize(self, size: int, keep: bool) -> None:
         """Make room for `size` bytes, sparse; drop the contents unless `keep`.
@@ -254,25 +277,40 @@ def _is_zero(fd: int, start: int) -> bool:
         start += len(data)
 
 
-def _has_second_superblock(fd: int) -> bool:
-    """Whether a persistent pipeline's superblock B is there: A may be damaged."""
-    places = range(OS_PAGE, LARGEST_AREA + 1, OS_PAGE)
-    return any(os.pread(fd, len(PERSISTENT_MAGIC), at) == PERSISTENT_MAGIC for at in places)
+def _head(fd: int, at: int) -> bytes:
+    """What may be a superblock's; nothing if it can not be read, for then the other one counts."""
+    try:
+        return os.pread(fd, HEAD_BYTES, at)
+    except OSError:
+        return b""
+
+
+def _kept(fd: int) -> int | None:
+    """`Image.kept`, from superblock A or, if that is damaged, from B, wherever it is."""
+    kept = None
+    for at in range(0, LARGEST_AREA + 1, OS_PAGE):
+        head = _head(fd, at)
+        if head.startswith(PERSISTENT_MAGIC):
+            kept = device_bytes(memoryview(head))
+            if kept:
+                break
+    return kept
 
 
 def _refuse_foreign(image: Image, may_be_kept: bool) -> None:
     fd = int(image.fd)  # a plain number: the reader keeps it, and the error's traceback the reader
-    with open(fd, "rb", closefd=False) as reader:
-        head = reader.read(HEAD)
-    if head.startswith(SUPERBLOCK_MAGIC):
+    if _head(fd, 0).startswith(SUPERBLOCK_MAGIC):
         return
-    if head.startswith(PERSISTENT_MAGIC) or _has_second_superblock(fd):
+    image.kept = _kept(fd)
+    if image.kept is not None:
         if may_be_kept:
             return
         raise coldpress.DeviceError(
             f"{image.label} holds what a persistent pipeline keeps; persistent = true opens it, "
             "format = true gives it up"
         )
+    with open(fd, "rb", closefd=False) as reader:
+        head = reader.read(HEAD)
     if head.count(0) == len(head) and (image.block or _is_zero(fd, HEAD)):
         return
     remedy = "wipe it with blkdiscard or wipefs" if image.block else "remove it"

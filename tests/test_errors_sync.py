@@ -165,3 +165,23 @@ def test_a_full_device_that_needs_no_flush_does_not_blame_one() -> None:
                 model[slot] = page("random", slot, 0)
         assert "flush" not in str(caught.value)
         verify(pipeline, model)
+
+
+@pytest.mark.parametrize("failing", range(2))
+def test_a_slot_that_was_emptied_under_its_folio_stays_so_whichever_write_fails_first(
+    tmp_path: Path, failing: int
+) -> None:
+    """The folio's record tells of a page that is gone, so the slot needs one of its own."""
+    path, copy = tmp_path / "cold.img", tmp_path / "copy.img"
+    with kept(path) as pipeline:
+        model = fill(pipeline, 4)
+        pipeline.store(4, page("text", 4, 1) + page("text", 5, 1))
+        pipeline.invalidate(5)
+        model[4] = page("text", 4, 1)
+        tries = iter(range(1000))
+        writes = Writes(pipeline, lambda _: next(tries) == failing)
+        pipeline.sync()
+        assert len(writes.offsets) == 3
+        copy.write_bytes(path.read_bytes())  # as a crash would leave it
+    with kept(copy) as again:
+        holds(again, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 
@@ -49,9 +50,9 @@ class Checkpoint:
             self._store.persist(partial(self._writeback.flush_open, unlocked=unlocked))
             if self._entries.unlogged.count:
                 # First those that may make room for the others.
-                self._write(list(self._entries.unlogged.from_tail()), unlocked=unlocked)
+                self._write(self._entries.unlogged.from_tail, unlocked=unlocked)
                 self._store.settle(unlocked=unlocked)
-            self._write(self._entries.owed(), unlocked=unlocked)
+            self._write(self._entries.owed, unlocked=unlocked)
             self._store.forget_failed(unlocked=unlocked)
             self._store.flush(unlocked=unlocked)
             self._drop_tombstones()
@@ -87,17 +88,22 @@ class Checkpoint:
         if are_many(self._store, self._entries) and not self._cleaner.busy:
             drop_tombstones(self._store, self._entries, self._page_size)
 
-    def _write(self, slots: list[int], *, unlocked: bool) -> None:
+    def _write(self, slots: Callable[[], Iterable[int]], *, unlocked: bool) -> None:
+        """Write what these hold, as often as it takes.
+
+        Which they are is asked each time: a folio that was written before the failure may have made
+        others need a record.
+        """
         self._store.persist(partial(self._write_once, slots, unlocked=unlocked))
 
-    def _write_once(self, slots: list[int], *, unlocked: bool) -> None:
+    def _write_once(self, slots: Callable[[], Iterable[int]], *, unlocked: bool) -> None:
         """Write what each of these holds at the moment when its turn comes.
 
         That is what it held when this began, or later. It may change before its block is written;
         the record is kept all the same, until one of the change was written.
         """
         writeback, entries = self._writeback, self._entries
-        turns = deque(slots)
+        turns = deque(slots())
         try:
             with _Log(writeback, entries, self._page_size, unlocked) as log:
                 while turns:

@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 
 import attrs
 
@@ -17,7 +18,7 @@ from coldpress.errors import ConfigError, DeviceError, DeviceUnusable, Problem
 from coldpress.flat import reserve
 from coldpress.keyfile import read_key_file
 from coldpress.knownids import KnownIds
-from coldpress.layout import PERSISTENT_MAGIC, superblock_area
+from coldpress.layout import LARGEST_AREA, PERSISTENT_MAGIC, SUPERBLOCKS, superblock_area
 from coldpress.locks import released
 from coldpress.registry import Registry
 from coldpress.rereading import read_again
@@ -152,12 +153,30 @@ class DurableStore(BlockStore):
             if newest.is_used_up:
                 return [f"the {label} can not be written any more: its numbers come to an end"]
             return [f"the {label} holds another pipeline: {text}" for text in differ]
+        a, b = found
         # At the first opening A is written before B, and nothing else before both are.
-        damaged = [one for one in found[1:] if one]
-        return [
-            f"the {label} holds a pipeline, but both superblocks are damaged: {text}"
-            for text in damaged
-        ]
+        if b is None and (a is None or self._is_blank_behind_a(device)):
+            return []
+        return [f"the {label} holds a pipeline, but both superblocks are damaged: {b or a}"]
+
+    def _is_blank_behind_a(self, device: Device) -> bool:
+        """Whether there are zeros where B may be, and where blocks begin, and all can be read."""
+        page, block = self._page_size, self.packer.block
+        start = SUPERBLOCKS * superblock_area(page, device.size, True)
+        # Of a pipeline with another size B is somewhere else, but there.
+        head = min(SUPERBLOCKS * LARGEST_AREA, device.size)
+        places = chain(
+            range(page, head - page + 1, page), range(start, device.size - block + 1, block)
+        )
+        part, zeros = self._buffer(page), bytes(page)
+        try:
+            for at in places:
+                read_again(device, at, part)
+                if bytes(part) != zeros:
+                    return False
+        except DeviceError:
+            return False
+        return True
 
     def write_superblock(self) -> None:
         """Write the other one, with what is durable now and all ids. Raises `DeviceError`.

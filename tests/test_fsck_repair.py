@@ -31,7 +31,7 @@ import coldpress.repair
 from coldpress.cli import main
 from coldpress.fsck import of_blocks
 from coldpress.image import Image, read_persistent
-from coldpress.repair import repair
+from coldpress.repair import Repaired, repair
 from coldpress.survey import Survey
 from coldpress.testing.crash import CrashDevice, Loss, Medium
 from coldpress.testing.pages import page, same
@@ -128,7 +128,7 @@ def test_what_was_changed_meanwhile_is_not_repaired(path: Path, model: Model) ->
     image.close()
     opened(path).close()
     with pytest.raises(coldpress.DeviceUnusable, match="changed since it was looked at"):
-        repair(image, found, looks, "", lambda done, count: None, lambda: False)
+        repair(image, found, looks, "", lambda done, count: None, lambda: False, Repaired())
 
 
 def test_an_encrypted_image_is_verified_without_its_key_and_repaired_with_it(

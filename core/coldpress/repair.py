@@ -39,13 +39,15 @@ class Repaired:
 
     Attributes: `lost`, slots that had a page of which nothing is left, and are empty now; `moved`,
     how many slots have their page in another block now; `voided`, how many blocks are as if they
-    had never been written; `refused`, how many could not be emptied.
+    had never been written; `refused`, how many could not be emptied; `finished`, whether it came to
+    its end: else what it wrote last may not be durable, and is done again by the next.
     """
 
     lost: list[int] = attrs.field(factory=list)
     moved: int = 0
     voided: int = 0
     refused: int = 0
+    finished: bool = False
 
 
 def repair(
@@ -55,11 +57,13 @@ def repair(
     key: str,
     progress: Progress,
     stop: Callable[[], bool],
-) -> Repaired:
+    done: Repaired,
+) -> None:
     """Repair an image in which the blocks of these looks are damaged; it is closed by this.
 
     `key` is the path of its key file, or nothing; `stop` tells between two steps whether to end
-    with `KeyboardInterrupt`, and all is in order then. Raises `ConfigError` if a plugin is missing
+    with `KeyboardInterrupt`, and all is in order then; `done` is told of each step, so that it says
+    what was done, however this ends. Raises `ConfigError` if a plugin is missing
     that made what is there, `DeviceError` if the device can not be written, or has not the room of
     a block or two.
     """
@@ -75,9 +79,10 @@ def repair(
     if first:
         _prepare(_config(path, kind, one, key), one, first)
     remains = [look for look in damaged if look.state == State.REMAINS]
+    done.voided = len(remains)
     with Pipeline(_config(path, kind, one, key), synchronous=True, progress=progress) as pipeline:
-        done = _Repair(pipeline, one).run([one for one in damaged if one not in remains], stop)
-    return attrs.evolve(done, voided=done.voided + len(remains))
+        _Repair(pipeline, one, done).run([one for one in damaged if one not in remains], stop)
+    done.finished = True
 
 
 def _extend(path: str, size: int) -> None:
@@ -173,7 +178,7 @@ def _leave_what_counts(device: Device, one: Superblock, look: Look) -> None:
 class _Repair:
     """Moves what is good, and empties the slots of what is not."""
 
-    def __init__(self, pipeline: Pipeline, before: Superblock) -> None:
+    def __init__(self, pipeline: Pipeline, before: Superblock, done: Repaired) -> None:
         store = pipeline._store
         if not isinstance(store, DurableStore):
             raise TypeError("a pipeline that is not persistent can not be repaired")
@@ -182,11 +187,11 @@ class _Repair:
         (self._home,) = store.space.members
         self._page_size = before.page_size
         self._names = {known.id: known.name for known in before.ids if known.kind == ENTRY_TYPE}
-        self._done = Repaired()
+        self._done = done
         if store.opened != before.generation:
             raise DeviceUnusable("the image was changed since it was looked at: try again")
 
-    def run(self, looks: Sequence[Look], stop: Callable[[], bool]) -> Repaired:
+    def run(self, looks: Sequence[Look], stop: Callable[[], bool]) -> None:
         space = self._home.space
         stamps = {look.offset: space.stamp(look.offset) for look in looks}
         for look in looks:
@@ -206,7 +211,6 @@ class _Repair:
             self._store.void(offset)
             self._done.voided += 1
         self._home.device.flush()
-        return self._done
 
     def _record(self, look: Look, seen: Seen) -> None:
         """What the record says is said again in another block, or the loss of it."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
 from coldpress.cli import images, workload
 from coldpress.cli.output import print_table
+from coldpress.errors import ConfigError
 from coldpress.fsck import CHECKED, Finding, of_blocks, of_superblocks
+from coldpress.harness.errors import InputError
 from coldpress.harness.interrupt import Interrupt
 from coldpress.harness.progress import Progress
 from coldpress.image import Image, read_persistent
@@ -35,7 +36,8 @@ examples:
   coldpress fsck cold.img --key cold.key
 
 exit status: 0 nothing is damaged, or all that was is repaired and nothing was lost, 1 something is
-damaged, or was lost or could not be repaired, 2 the call is wrong, or the image is in use"""
+damaged, or was lost or could not be repaired, 2 the call is wrong, or the image is in use,
+130 stopped by Ctrl-C (what was found, and done so far, is printed)"""
 
 
 def add(subparsers: Any) -> None:
@@ -55,37 +57,48 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out; the exit status. Raises `InputError`, `ColdpressError`."""
-    with (
-        images.usable(),
-        Progress(workload.shows_progress(args)) as progress,
-        Image(args.image) as image,
-    ):
-        found = read_persistent(image, args.key)
-        survey = Survey(image, found, progress.reading)
-        findings = list(of_superblocks(found, image.size))
-        looks: list[Look] = []
-        blocks = list(survey.numbers(*CHECKED))
-        progress.phase("verifying", len(blocks))
-        for look, its in of_blocks(survey, progress.advance):
-            looks.append(look)
-            findings += its
-        repaired = None
-        if args.repair and any(one.is_damage for one in findings):
-            with Interrupt() as stop:
-                repaired = repair(image, found, looks, args.key, progress.reading, stop)
-    report = _Report(args.image, len(blocks), findings, repaired)
-    report.print_json() if args.json else report.print()
+    report = _Report(args.image)
+    try:
+        with (
+            images.usable(),
+            Progress(workload.shows_progress(args)) as progress,
+            Image(args.image) as image,
+        ):
+            _carry_out(args, image, progress, report)
+    except (InputError, ConfigError):  # nothing was changed
+        raise
+    except BaseException:
+        if report.repaired is not None:  # what is lost is known by now, and is told once only
+            report.show(args.json)
+        raise
+    report.show(args.json)
     return report.status
 
 
-@attrs.frozen
+def _carry_out(args: argparse.Namespace, image: Image, progress: Progress, report: _Report) -> None:
+    found = read_persistent(image, args.key)
+    survey = Survey(image, found, progress.reading)
+    report.findings += of_superblocks(found, image.size)
+    looks: list[Look] = []
+    report.blocks = len(list(survey.numbers(*CHECKED)))
+    progress.phase("verifying", report.blocks)
+    for look, its in of_blocks(survey, progress.advance):
+        looks.append(look)
+        report.findings += its
+    if args.repair and report.damaged:
+        report.repaired = Repaired()
+        with Interrupt() as stop:
+            repair(image, found, looks, args.key, progress.reading, stop, report.repaired)
+
+
+@attrs.define
 class _Report:
     """What was found and done."""
 
     image: str
-    blocks: int
-    findings: Sequence[Finding]
-    repaired: Repaired | None
+    blocks: int = 0
+    findings: list[Finding] = attrs.field(factory=list)
+    repaired: Repaired | None = None
 
     @property
     def lost(self) -> list[int]:
@@ -114,7 +127,11 @@ class _Report:
             return 1 if self.loses or self.repaired.refused else 0
         return 1 if self.damaged else 0
 
-    def print(self) -> None:
+    def show(self, as_json: bool) -> None:
+        """Print it."""
+        self._print_json() if as_json else self._print()
+
+    def _print(self) -> None:
         """For a person, or for grep."""
         print_table(["what", "block", "offset", "what it means"], map(_row, self.findings))
         print(f"{self.image}: {self.blocks} blocks verified, {self._verdict()}")
@@ -130,9 +147,12 @@ class _Report:
             return f"damaged: {lost}; --repair clears it away"
         done = self.repaired
         left = f", {done.refused} could not be emptied" if done.refused else ""
-        return f"repaired: {lost}, {done.moved} moved, {done.voided} blocks cleared{left}"
+        what = f"{done.moved} moved, {done.voided} blocks cleared{left}"
+        if done.finished:
+            return f"repaired: {lost}, {what}"
+        return f"repair not finished: {lost}, {len(done.lost)} emptied, {what}; run it again"
 
-    def print_json(self) -> None:
+    def _print_json(self) -> None:
         """One object."""
         findings = [attrs.asdict(one) | {"damage": one.is_damage} for one in self.findings]
         result = {

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import attrs
 import brotli
 import crafted
 import lz4.block
 import pytest
 import zstandard
 from crafted import BLOCK, SLOTS, Crafted
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the package `tests`, as `-m` sees it
 
 from coldpress import salvage as salvaging
 from coldpress.block import (
@@ -25,19 +29,27 @@ from coldpress.block import (
     shape_of,
 )
 from coldpress.codecs import Codecs
+from coldpress.durable import DurableEntries
+from coldpress.durablestore import DurableStore
 from coldpress.errors import CompressorError
 from coldpress.image import Image, read_persistent
 from coldpress.inspect import forgetful
 from coldpress.layout import SUPERBLOCK_MAGIC
 from coldpress.limits import Limits
 from coldpress.mark import Mark
-from coldpress.roles.packer import KIND_TOMBSTONE
+from coldpress.roles.packer import KIND_TOMBSTONE, KIND_WORD
 from coldpress.sealing import Sealing
+from coldpress.superblock import decode
 from coldpress.survey import Survey
+from coldpress.testing import Medium
+from coldpress.testing.memory import MIB, process_bytes
 from coldpress.testing.pages import PAGE
+from coldpress.tombstones import drop_tombstones
 from coldpress_plugins.compressors.brotli import Brotli
 from coldpress_plugins.compressors.lz4 import Lz4
 from coldpress_plugins.compressors.zstd import Zstd
+from tests.fuzz import images
+from tests.made import Made
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -108,6 +120,56 @@ def test_a_size_far_behind_the_image_s_end_costs_nothing(image: Crafted) -> None
     with crafted.in_a_file(image.sealed()) as path, Image(path) as file:
         survey = Survey(file, read_persistent(file))
     assert survey.space.count == 0
+
+
+FAR = 1 << 10
+"""Slots from one record to the next: no two have a page of a table in common."""
+
+
+def scattered(kind: int, slots: int) -> Medium:
+    """An image full of records of this kind, each far from the others."""
+    size = 8 if kind == KIND_WORD else 0
+    per_block = (images.BLOCK - HEADER_BYTES) // (2 * RECORD_BYTES + size)
+    count = (images.SIZE - images.START) // images.BLOCK
+    one = decode(memoryview(images.superblocks()))
+    made = [
+        Made(number * FAR, bytes(size), one.epoch << EPOCH_AT, kind=kind)
+        for number in range(count * per_block)
+    ]
+    blocks = [made[at : at + per_block] for at in range(0, len(made), per_block)]
+    return images.made_image(blocks, lambda one: attrs.evolve(one, slots=slots))
+
+
+def test_slots_far_from_each_other_take_memory_as_the_image_has_bytes() -> None:
+    data = scattered(KIND_WORD, 2**32 - 2).read(0, images.SIZE)
+    with crafted.in_a_file(data) as path:
+        for turn in range(2):  # the first time, Python takes some for itself
+            with Image(path) as file:
+                before = process_bytes()
+                survey = Survey(file, read_persistent(file))
+                more = process_bytes() - before
+                assert survey.slots.words > 1500
+                assert [survey.where(slot) > 0 for slot in (0, 1, FAR, FAR + 16)] == [1, 0, 1, 0]
+            del survey
+            assert not turn or more < 4 * MIB
+
+
+def test_tombstones_far_from_each_other_are_dropped_one_by_one() -> None:
+    slots = 1 << 24
+    medium = scattered(KIND_TOMBSTONE, slots)
+    with images.opened(medium, change=lambda config: attrs.evolve(config, slots=slots)) as pipeline:
+        store, entries = pipeline._store, pipeline._entries
+        assert isinstance(store, DurableStore)
+        assert isinstance(entries, DurableEntries)
+        wanted = entries.tombstones
+        tracemalloc.start()
+        try:
+            assert drop_tombstones(store, entries, PAGE) == wanted > 1500
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 2 * MIB
+        assert entries.tombstones == 0
 
 
 @pytest.mark.parametrize(("page_size", "block"), [(0, 4096), (4096, 0), (1 << 31, 1 << 31)])

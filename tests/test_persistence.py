@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 import coldpress
+from coldpress import flat
 from coldpress.block import HEADER_BYTES, MAGIC, RECORD_BYTES, read_header
 from coldpress.config import load_config
 from coldpress.durablestore import DurableStore
@@ -69,6 +70,17 @@ def test_a_closed_pipeline_is_there_again(shape: Describe, packer: str, synchron
             model |= {8 * round_ + n: one for n, one in enumerate(folio)}
             pipeline.store(8 * round_ + 3, bytes(PAGE))
             model[8 * round_ + 3] = bytes(PAGE)
+
+
+def test_what_the_system_has_swapped_out_of_the_tables_is_found(
+    shape: Describe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of a table that is not in RAM need not be one that was never touched."""
+    with coldpress.open(shape()) as pipeline:
+        model = filled(pipeline)
+    monkeypatch.setattr(flat, "_resident_pages", lambda view: 0)
+    with coldpress.open(shape()) as pipeline:
+        holds(pipeline, model)
 
 
 def test_a_device_that_forgets_still_forgets(shape: Describe, path: Path) -> None:

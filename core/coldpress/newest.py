@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from coldpress.block import (
@@ -18,16 +18,18 @@ from coldpress.block import (
 )
 from coldpress.durable import WORD_BYTES
 from coldpress.errors import ConfigError, Problem
-from coldpress.flat import OS_PAGE, resident, table
+from coldpress.flat import table
 from coldpress.folio import MAX_PAGES
+from coldpress.regions import Regions
 from coldpress.roles.packer import KIND_OBJECT, KIND_WORD
 from coldpress.sealing import Sealing
 from coldpress.space import BlockSpace
 from coldpress.table import FOLIO, PAYLOAD_AT, TAG_MASK
 
 _PAYLOAD_BITS = 64 - PAYLOAD_AT
-_BATCH = OS_PAGE // 8  # slots at a time: a page of the tables
-_REGION = 4096 * _BATCH  # slots of which it is asked first whether any has a record
+
+SLOT_BYTES = 24
+"""What it needs for a slot, at most, if nobody asks for codecs."""
 
 Found = Callable[[int, int, int], None]
 """Is called with a slot, its word, and the place of its newest record."""
@@ -48,11 +50,12 @@ class Newest:
     `tag`, of the words that slots get whose object is on the device; `tags`, by the ids of entry
     types in records, those of the words that need no object; `sealing`, of the device.
 
-    Attributes: `codecs`, of each slot the id of the compressor of its object, or None if nobody
-    asks; `salvaged`, the blocks of which only the low bits of their sequence are known.
+    With `codecs`, `codec` can be asked for; `scattered`, of few slots among very many.
+
+    Attributes: `salvaged`, the blocks of which only the low bits of their sequence are known.
 
     Notes: not thread-safe. It needs 8 bytes for each slot on the device, or 25 for those that have
-    no object.
+    no object, in regions (see `Regions`).
     """
 
     def __init__(
@@ -65,39 +68,42 @@ class Newest:
         sealing: Sealing,
         *,
         codecs: bool,
+        scattered: bool = False,
     ) -> None:
-        self.slots = slots
-        self.codecs = table("B", slots) if codecs else None
         self.salvaged: set[int] = set()
+        self._regions = Regions(slots, scattered=scattered)
+        entries = self._regions.entries
         self._space = space
         self._places_of = places
         self._tag = tag
         self._tags = tags
         self._sealing = sealing
-        self._best = table("Q", slots)
-        self._words = table("Q", slots)
-        self._places = table("Q", slots)
+        self._best = table("Q", entries)
+        self._words = table("Q", entries)
+        self._places = table("Q", entries)
+        self._codecs = table("B", entries) if codecs else None
 
     def take(self, offset: int, head: Head, data: memoryview) -> list[Record]:
         """The records of single pages, in a block of which `data` has at least all records.
 
         The other ones, which `take_record` is for, are returned.
         """
-        best, words, codecs = self._best, self._words, self.codecs
+        best, words, codecs = self._best, self._words, self._codecs
+        regions, bits = self._regions, self._regions.bits
         make, tag = self._places_of.place, self._tag
         end = HEADER_BYTES + head.count * RECORD_BYTES
         others = 0
         for shape, slot, _, sequence in RECORD.iter_unpack(data[HEADER_BYTES:end]):
             if shape >> 56 != KIND_OBJECT:  # of a single page
                 others += 1
-            elif sequence > best[slot] or (
-                sequence == best[slot] and self._is_later_copy(offset, slot)
-            ):
-                best[slot] = sequence
+                continue
+            one = slot + regions[slot >> bits]
+            if sequence > best[one] or (sequence == best[one] and self._is_later_copy(offset, one)):
+                best[one] = sequence
                 place = make(offset + (shape & PLACE_MASK), shape >> 24 & PLACE_MASK)
-                words[slot] = place << PAYLOAD_AT | tag
+                words[one] = place << PAYLOAD_AT | tag
                 if codecs is not None:
-                    codecs[slot] = shape >> 48 & 255
+                    codecs[one] = shape >> 48 & 255
         if not others:
             return []
         records = [read_record(data, at) for at in range(HEADER_BYTES, end, RECORD_BYTES)]
@@ -105,8 +111,10 @@ class Newest:
 
     def lacks(self, record: Record) -> bool:
         """Whether the record is newer than what is known of one of its slots."""
-        slots = range(record.slot, record.slot + (1 << record.order))
-        return any(record.sequence > self._best[slot] for slot in slots)
+        first = self._regions.entry(record.slot)
+        if first < 0:
+            return True
+        return any(record.sequence > one for one in self._best[first : first + (1 << record.order)])
 
     def take_record(self, offset: int, at: int, record: Record, data: memoryview) -> None:
         """A record at `at` in the block, which is `data` as far as it is needed for a word."""
@@ -117,64 +125,69 @@ class Newest:
             word = place << PAYLOAD_AT | folio | self._tag
         elif record.kind == KIND_WORD:
             word = self._word(offset, at, record, place, data)
-        for slot in range(record.slot, record.slot + (1 << record.order)):
-            newest = self._best[slot]
+        first = record.slot + self._regions[record.slot >> self._regions.bits]
+        for one in range(first, first + (1 << record.order)):
+            newest = self._best[one]
             if record.sequence > newest or (
-                record.sequence == newest and self._is_later_copy(offset, slot)
+                record.sequence == newest and self._is_later_copy(offset, one)
             ):
-                self._best[slot] = record.sequence
-                self._words[slot] = word
-                self._places[slot] = place
-                if self.codecs is not None:
-                    self.codecs[slot] = record.codec if record.kind == KIND_OBJECT else 0
+                self._best[one] = record.sequence
+                self._words[one] = word
+                self._places[one] = place
+                if self._codecs is not None:
+                    self._codecs[one] = record.codec if record.kind == KIND_OBJECT else 0
 
     def settle(self, found: Found) -> None:
         """Tell of each slot that has a record, and the space which bytes are live."""
-        for start in self._touched(range(self.slots), _REGION):
-            region = range(start, min(start + _REGION, self.slots))
-            for batch in self._touched(region, _BATCH):
-                self._settle(range(batch, min(batch + _BATCH, self.slots)), found)
+        bits = self._regions.bits
+        for region, by in sorted(self._regions.items()):
+            first = region << bits
+            self._settle(range(first, first + (1 << bits)), by, found)
 
     def where(self, slot: int) -> int:
         """The offset of the slot's newest record, in front of its object; 0 if it has none."""
-        return self._locate(slot)[0] if self._best[slot] else 0
+        one = self._regions.entry(slot)
+        return self._locate(one)[0] if one >= 0 and self._best[one] else 0
 
-    def _touched(self, slots: range, step: int) -> Iterator[int]:
-        """Where each so many of these slots begin of which one may have a record."""
-        for start in slots[::step]:
-            if resident(self._best[start : min(start + step, slots.stop)]):
-                yield start
+    def codec(self, slot: int) -> int:
+        """The id of the compressor of the slot's object; 0 if it has none, or was not asked for."""
+        one = self._regions.entry(slot)
+        return self._codecs[one] if one >= 0 and self._codecs is not None else 0
 
-    def _settle(self, slots: range, found: Found) -> None:
+    def _settle(self, slots: range, by: int, found: Found) -> None:
+        """The same for slots whose entries are at their number and `by`."""
         words = self._words
         locate, found_live = self._places_of.locate, self._space.found_live
         device = self._tag
-        for slot, sequence in zip(slots, self._best[slots.start : slots.stop], strict=True):
+        best = self._best[slots.start + by : slots.stop + by]
+        for slot, sequence in zip(slots, best, strict=True):
             if not sequence:
                 continue
-            word = words[slot]
+            one = slot + by
+            word = words[one]
             if word & TAG_MASK == device:
                 place = word >> PAYLOAD_AT
-                first = slot & -MAX_PAGES
-                shared = word & FOLIO and word in words[first:slot].tolist()
+                first = one & -MAX_PAGES  # of a folio, which lies in one region
+                shared = word & FOLIO and word in words[first:one].tolist()
             else:
-                place, shared = self._places[slot], False
+                place, shared = self._places[one], False
             if not shared:
                 found_live(*locate(place))
             found(slot, word, place)
 
-    def _locate(self, slot: int) -> tuple[int, int]:
-        word = self._words[slot]
+    def _locate(self, one: int) -> tuple[int, int]:
+        """Offset and length of the newest record of the slot whose entries are here."""
+        word = self._words[one]
         is_there = word & TAG_MASK == self._tag
-        return self._places_of.locate(word >> PAYLOAD_AT if is_there else self._places[slot])
+        return self._places_of.locate(word >> PAYLOAD_AT if is_there else self._places[one])
 
-    def _is_later_copy(self, offset: int, slot: int) -> bool:
-        """Whether this block was written after the one of the slot's record, of which it has a
-        copy.
+    def _is_later_copy(self, offset: int, one: int) -> bool:
+        """Whether this block was written after that of the record for the slot whose entries are
+        here, of which it has a copy.
 
         The one that the cleaner copied from may be in the middle of being written again.
         """
-        other = self._space.start_of(self._locate(slot)[0])
+        other = self._space.start_of(self._locate(one)[0])
         if self.salvaged.isdisjoint((offset, other)):
             ages = self._space.stamp(offset) - self._space.stamp(other)
             return 0 < ages & 0xFFFFFFFF < 1 << 31

@@ -70,7 +70,7 @@ class Recovery:
         self._warn(list(map(space.number, self.scan.having(State.PARTIAL, State.UNKNOWN))))
 
     def _found(self, slot: int, word: int, place: int) -> None:
-        entries, codecs = self._entries, self._newest.codecs
+        entries = self._entries
         one = entries.types[word & TAG_MASK]
         if one is not None and one is not entries.device_type:
             try:
@@ -79,8 +79,8 @@ class Recovery:
                 # Taken for an object, it is one that is damaged: so the slot's load will tell.
                 word = place << PAYLOAD_AT | entries.device_tag
         entries.recovered(slot, word, place)
-        if codecs is not None and entries.origins is not None:
-            entries.origins.note((slot,), codecs[slot])
+        if entries.origins is not None:
+            entries.origins.note((slot,), self._newest.codec(slot))
 
     def _warn(self, blocks: list[int]) -> None:
         """Tell of blocks that may have had the newest record of a slot, which was not found."""

@@ -25,7 +25,7 @@ from coldpress.folio import MAX_ORDER
 from coldpress.image import Image, Persistent
 from coldpress.layout import SUPERBLOCKS
 from coldpress.limits import Limits
-from coldpress.newest import Newest
+from coldpress.newest import SLOT_BYTES, Newest
 from coldpress.rereading import read_again, read_piecemeal, unread
 from coldpress.salvage import salvage
 from coldpress.scan import Progress, Scan, State
@@ -35,6 +35,7 @@ from coldpress.table import FOLIO, TAG_MASK
 _TAG = 1  # of the words of what is an object on the device
 _WORD = 2  # of all others
 _LENGTH_BITS = 17
+_TIMES = 16  # the tables of all slots may be as many times as large as the image
 
 
 class _Places:
@@ -109,7 +110,14 @@ class Survey:
         self.space = BlockSpace(start, max(0, (size - start) // one.block), one.block)
         tags = dict.fromkeys(range(256), _WORD)
         self._newest = Newest(
-            one.slots, self.space, _Places(), _TAG, tags, found.sealing, codecs=False
+            one.slots,
+            self.space,
+            _Places(),
+            _TAG,
+            tags,
+            found.sealing,
+            codecs=False,
+            scattered=one.slots * SLOT_BYTES > _TIMES * image.size,
         )
         self.scan = Scan(image, one, self.space, self._newest, found.sealing, progress)
         self.slots = Slots()

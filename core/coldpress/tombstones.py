@@ -15,6 +15,7 @@ from coldpress.durablestore import DurableStore
 from coldpress.errors import DeviceError
 from coldpress.flat import reserve, table
 from coldpress.limits import Limits
+from coldpress.regions import Regions
 from coldpress.rereading import read_head_pages
 from coldpress.roles.packer import KIND_TOMBSTONE, room_of
 
@@ -41,10 +42,11 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
     the tombstone's own block is not written again.
     """
     (home,) = store.space.members
-    space, slots = home.space, entries.table.slots
+    space = home.space
     if store.is_writing:
         return 0
-    seen, limits = table("B", slots), Limits.of(store.superblock)
+    regions, limits = Regions(entries.table.slots), Limits.of(store.superblock)
+    bits, seen = regions.bits, table("B", regions.entries)
     buffer = memoryview(reserve(space.block))
     for offset in space.used:
         try:
@@ -69,16 +71,19 @@ def drop_tombstones(store: DurableStore, entries: DurableEntries, page_size: int
         for at in range(HEADER_BYTES, table_bytes(head.count), RECORD_BYTES):
             record = read_record(page, at)
             place = entries.device_type.place(offset + record.place, record.room)
+            first = record.slot + regions[record.slot >> bits]
             if record.kind == KIND_TOMBSTONE and entries.tombstone(record.slot) == place:
-                seen[record.slot] |= _HAS
+                seen[first] |= _HAS
                 continue
-            for slot in range(record.slot, record.slot + (1 << record.order)):
-                seen[slot] |= _OLDER
-    found = bytes(seen)
+            for one in range(first, first + (1 << record.order)):
+                seen[one] |= _OLDER
     dropped = 0
-    slot = found.find(_HAS)
-    while slot >= 0:
-        entries.drop_tombstone(slot)
-        dropped += 1
-        slot = found.find(_HAS, slot + 1)
+    for region, by in regions.items():
+        start = region << bits
+        found = bytes(seen[start + by : start + by + (1 << bits)])
+        at = found.find(_HAS)
+        while at >= 0:
+            entries.drop_tombstone(start + at)
+            dropped += 1
+            at = found.find(_HAS, at + 1)
     return dropped

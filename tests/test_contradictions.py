@@ -24,9 +24,9 @@ from coldpress import (
     EntryType,
     SlotEmpty,
 )
-from coldpress.block import EPOCH_AT
+from coldpress.block import EPOCH_AT, HEADER_BYTES, RECORD_BYTES
 from coldpress.config import PipelineConfig
-from coldpress.durable import DurableEntries
+from coldpress.durable import WORD_BYTES, DurableEntries
 from coldpress.durablestore import DurableStore
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD, BlockIdentity
 from coldpress.superblock import EPOCHS, USED_UP, Superblock, decode
@@ -208,6 +208,21 @@ def test_a_word_of_which_its_type_makes_no_page_costs_its_slot_alone(payload: in
         pipeline.store(3, b"ab" * (PAGE // 2))
         pipeline.sync()
         assert same(pipeline.load(3), b"ab" * (PAGE // 2))
+
+
+def test_a_word_at_the_end_of_the_device_that_is_none_costs_its_slot_alone() -> None:
+    """Taken for an object, it is longer than what the device has behind it."""
+    size = SIZE - PAGE
+    assert (size - START) % BLOCK == 0
+    length = BLOCK - HEADER_BYTES - 4 * RECORD_BYTES - WORD_BYTES
+    word = (1 << 59).to_bytes(WORD_BYTES, "little")
+    some = [Made(1, bytes(length), AGE), Made(3, word, AGE, kind=KIND_WORD)]
+    last = made_block(BLOCK, PAGE, BlockIdentity(ONE.uuid, ONE.epoch, 10, number=10), some)
+    assert last[-WORD_BYTES:] == word
+    found = superblocks(lambda one: attrs.evolve(one, size=size))
+    medium = Medium(bytes(found[: size - BLOCK]) + last)
+    with opened(medium) as pipeline, pytest.raises(CorruptBlock, match="does not end in its block"):
+        pipeline.load(3)
 
 
 @pytest.mark.parametrize("kind", [KIND_OBJECT, KIND_WORD, KIND_TOMBSTONE])

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from media import PAGE
+from once import on_one_python
 
 from coldpress import Device, DeviceError
 from coldpress.flat import OS_PAGE, resident
-from coldpress.testing import DeviceTests
+from coldpress.testing import CrashDevice, DeviceTests
 from coldpress.testing.ranges import SIZE, noise, read
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.memory import MemoryDevice
@@ -54,6 +55,13 @@ class TestNvme(DeviceTests):
 
     def real_bytes(self, device: Any) -> int:
         return int(Path(device.path).stat().st_blocks) * 512
+
+
+@on_one_python
+class TestCrash(DeviceTests):
+    """What tests of images and crashes stand on."""
+
+    plugin = CrashDevice
 
 
 @pytest.mark.parametrize("make", [MemoryDevice, FileDevice])

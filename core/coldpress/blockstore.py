@@ -223,6 +223,8 @@ class BlockStore:
             align = home.alignment
             start = wanted.offset - wanted.offset % align
             end = wanted.offset + self.packer.extent(wanted.length)
+            if end > home.space.start_of(wanted.offset) + home.space.block:
+                raise BlockError("the object does not end in its block")
             buffer = self._buffer(end + -end % align - start)
             try:
                 self.read_from(home, start, buffer)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
+from coldpress.bounds import check_range
 from coldpress.component import Buffer
 from coldpress.errors import DeviceError
 from coldpress.roles.device import Device
@@ -153,13 +154,14 @@ class CrashDevice(Device):
         return 1
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        buffer.cast("B")[:] = self._opened().read(offset, buffer.nbytes)
+        buffer.cast("B")[:] = self._opened(offset, buffer.nbytes).read(offset, buffer.nbytes)
 
     def write(self, offset: int, data: Buffer) -> None:
-        self._opened().write(offset, memoryview(data).cast("B"))
+        view = memoryview(data).cast("B")
+        self._opened(offset, len(view)).write(offset, view)
 
     def discard(self, offset: int, length: int) -> None:
-        self._opened().discard(offset, length)
+        self._opened(offset, length).discard(offset, length)
 
     def flush(self) -> None:
         self._opened().flush()
@@ -167,7 +169,9 @@ class CrashDevice(Device):
     def close(self) -> None:
         self._is_open = False
 
-    def _opened(self) -> Medium:
+    def _opened(self, offset: int = 0, length: int = 0) -> Medium:
+        """The medium, which has this range."""
         if self._medium is None or not self._is_open:
             raise DeviceError("crash: device is closed")
+        check_range(offset, length, self._medium.size)
         return self._medium

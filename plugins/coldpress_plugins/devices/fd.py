@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 import coldpress
-from coldpress_plugins.devices.bounds import check_range
+from coldpress.bounds import check_range
 from coldpress_plugins.devices.image import CLOSED, Image, explained
 
 

@@ -8,8 +8,8 @@ import mmap
 import attrs
 
 import coldpress
+from coldpress.bounds import check_range
 from coldpress.flat import OS_PAGE, reserve
-from coldpress_plugins.devices.bounds import check_range
 
 
 @attrs.define(slots=False, eq=False, kw_only=True)

@@ -21,6 +21,7 @@ from coldpress.layout import SUPERBLOCKS, superblock_area
 from coldpress.testing.pages import PAGE, page
 from coldpress.units import parse_size
 
+POOL = 8 << 20
 KINDS = 64  # pages of different contents, used again and again under other slots
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     shape: dict[str, Any] = {
         "slots": slots,
         "compressor": {"use": "lz4"},
-        "allocator": {"limit": "8MiB"},
+        "allocator": {"limit": POOL},
         "device": {"use": "file", "path": str(path), "size": size, "persistent": True},
     }
     try:
@@ -53,10 +54,10 @@ def fill(shape: dict[str, Any], slots: int) -> int:
     """Store pages until the device is nearly full; how many."""
     kinds = [page("mixed" if n % 4 else "text", n, n) for n in range(KINDS)]
     with coldpress.open(shape) as pipeline:
-        most = pipeline.devices()[0].size * 0.9
+        most = pipeline.devices()[0].size * 0.9 - POOL  # what is in the pool comes there as well
         for slot in range(slots):
             pipeline.store(slot, kinds[slot % KINDS])
-            if slot % 4096 == 0 and pipeline.stats().device_bytes > most:
+            if slot % 512 == 0 and pipeline.stats().device_bytes > most:
                 return slot + 1
     return slots
 

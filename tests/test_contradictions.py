@@ -225,6 +225,23 @@ def test_a_word_at_the_end_of_the_device_that_is_none_costs_its_slot_alone() -> 
         pipeline.load(3)
 
 
+@pytest.mark.parametrize("ahead", [0, 1, 2, 5])
+def test_a_record_of_an_epoch_to_come_is_not_newer_than_what_is_stored_since(ahead: int) -> None:
+    """It is found in a damaged block, which stays as it is while the epochs go on."""
+    evil = Made(5, bodies()[0], (ONE.epoch + ahead << EPOCH_AT) + (1 << 43))
+    other = Made(9, bodies()[0], AGE)  # keeps the block from being free
+    damaged = bytearray(image([evil, other]).read(0, SIZE))
+    for at in range(START, SIZE - BLOCK + 1, BLOCK):  # of the free ones it is taken last
+        damaged[at : at + HEADER_BYTES] = b"garbage!".ljust(HEADER_BYTES)
+    medium = Medium(bytes(damaged))
+    with opened(medium) as pipeline:
+        assert same(pipeline.load(5), bytes(PAGE))
+        pipeline.store(5, b"ab" * (PAGE // 2))
+    for _ in range(ahead + 2):
+        with opened(medium) as pipeline:
+            assert same(pipeline.load(5), b"ab" * (PAGE // 2))
+
+
 @pytest.mark.parametrize("kind", [KIND_OBJECT, KIND_WORD, KIND_TOMBSTONE])
 def test_a_block_of_slots_that_are_none_keeps_the_tombstones(kind: int) -> None:
     body = b"" if kind == KIND_TOMBSTONE else b"8 bytes."

@@ -32,7 +32,9 @@ class Limits:
     """Of the blocks of one persistent device.
 
     Attributes: `page_size`, `block`, in bytes; `slots`; `first_epoch`, in which it was formatted;
-    `seal`, bytes that a record has more than what it is of.
+    `seal`, bytes that a record has more than what it is of; `last_epoch`, in which anything may
+    have been written. That is not the latest that is known: what counted only after some more
+    openings would be newer then than what was stored meanwhile.
 
     Notes: thread-safe.
     """
@@ -42,6 +44,7 @@ class Limits:
     slots: int
     first_epoch: int
     seal: int = 0
+    last_epoch: int = EPOCHS - 1
 
     @classmethod
     def of(cls, one: Superblock) -> Limits:
@@ -58,7 +61,7 @@ class Limits:
         one = head.identity
         if head.pages * self.page_size > self.block:
             raise BlockError(f"{head.pages} pages are more than a block has")
-        if not self.first_epoch <= one.epoch < EPOCHS:
+        if not self.first_epoch <= one.epoch <= self.last_epoch:
             raise BlockError(f"no block was written in epoch {one.epoch}")
         oldest, newest = self.first_epoch << EPOCH_AT, one.epoch + 1 << EPOCH_AT
         end = table_bytes(head.count)
@@ -79,9 +82,9 @@ class Limits:
         if payload != head.payload:
             raise BlockError(f"the records have {payload} object bytes, and not {head.payload}")
 
-    def is_possible(self, one: Record, epoch: int) -> bool:
-        """Whether a record, wherever it was found, may be one written up to this epoch."""
-        if not self.first_epoch <= one.sequence >> EPOCH_AT <= epoch:
+    def is_possible(self, one: Record) -> bool:
+        """Whether a record, wherever it was found, may be one that was written."""
+        if not self.first_epoch <= one.sequence >> EPOCH_AT <= self.last_epoch:
             return False
         try:
             self._check_shape(one.kind, one.order, one.slot, one.length, one.codec)

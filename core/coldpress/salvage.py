@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 import attrs
 
 from coldpress.block import (
+    EPOCH_AT,
     HEADER_BYTES,
     PLACE_MASK,
     RECORD_BYTES,
@@ -46,20 +47,20 @@ _KIND_AND_ORDER = re.compile(
     )
 )
 
-Possible = Callable[[Record], bool]
-
 
 @attrs.frozen
 class Salvaged:
     """The records that were found.
 
     Attributes: `records`, each with its place in the block; `stamp`, the low 24 bits of the block's
-    sequence, which those of its own have; `complete`, whether it is sure that it had no others.
+    sequence, which those of its own have; `complete`, whether it is sure that it had no others;
+    `epoch`, the latest that any has, also of those that are passed over, or 0.
     """
 
     records: list[tuple[int, Record]]
     stamp: int
     complete: bool
+    epoch: int
 
 
 class _Trials:
@@ -78,25 +79,20 @@ def salvage(
     block: memoryview,
     number: int,
     limits: Limits,
-    epoch: int,
     sealing: Sealing,
     lacks: Callable[[Record], bool],
 ) -> Salvaged:
     """The records that are as they were written, in the block of this number.
 
-    `epoch` is the latest that a record of this pipeline may have; `lacks` tells whether a record is
-    newer than what is known of its slots. O(bytes), slow: for blocks that are damaged.
+    `lacks` tells whether a record is newer than what is known of its slots. O(bytes), slow: for
+    blocks that are damaged.
     """
-
-    def is_possible(record: Record) -> bool:
-        return limits.is_possible(record, epoch)
-
     trials = _Trials(_TRIES * len(block))
-    known = _without_table(dict(_inline(block, is_possible, sealing, trials)), len(block))
-    tabled = _tabled(block, min(known, default=len(block)), is_possible, sealing, trials)
+    known = _without_table(dict(_inline(block, limits, sealing, trials)), len(block))
+    tabled = _tabled(block, min(known, default=len(block)), limits, sealing, trials)
     stamped = {at: one for at, one, agrees in tabled if agrees} | known
     if not stamped and not tabled:
-        return Salvaged([], 0, False)
+        return Salvaged([], 0, False, 0)
     claim = claimed(block)
     stamp = _stamp(claim, number, stamped.values(), lacks)
     own = {at: one for at, one in stamped.items() if one.place == stamp}
@@ -104,7 +100,9 @@ def salvage(
     # What went astray from a block where it is not known any more: a load will tell.
     others = {at: one for at, one in stamped.items() if at not in own and lacks(one)}
     own, others = _apart(own), _apart(others)
-    return Salvaged(sorted((others | own).items()), stamp, _is_complete(claim, sorted(own.items())))
+    complete = _is_complete(claim, sorted(own.items()))
+    newest = max(one.sequence for one in (*stamped.values(), *(one for _, one, _ in tabled)))
+    return Salvaged(sorted((others | own).items()), stamp, complete, newest >> EPOCH_AT)
 
 
 def _apart(found: dict[int, Record]) -> dict[int, Record]:
@@ -159,7 +157,7 @@ def _without_table(known: dict[int, Record], size: int) -> dict[int, Record]:
 
 
 def _inline(
-    block: memoryview, is_possible: Possible, sealing: Sealing, trials: _Trials
+    block: memoryview, limits: Limits, sealing: Sealing, trials: _Trials
 ) -> Iterator[tuple[int, Record]]:
     """Records that stand in front of undamaged objects."""
     at = 0
@@ -167,7 +165,7 @@ def _inline(
     while (found := _KIND_AND_ORDER.search(block, at + _BYTE, last + _BYTE + 1)) is not None:
         at = found.start() - _BYTE
         record = read_record(block, at)
-        if is_possible(record) and trials.allow(record.length):
+        if limits.is_possible(record) and trials.allow(record.length):
             try:
                 read_object(block[at:], record.slot, record.length, record.place, kind=record.kind)
                 sealing.opened(block[at:], at)
@@ -181,7 +179,7 @@ def _inline(
 
 
 def _tabled(
-    block: memoryview, end: int, is_possible: Possible, sealing: Sealing, trials: _Trials
+    block: memoryview, end: int, limits: Limits, sealing: Sealing, trials: _Trials
 ) -> list[tuple[int, Record, bool]]:
     """Records of a table that ends before `end`, of which the copy or the object is undamaged.
 
@@ -193,7 +191,7 @@ def _tabled(
         body = record.place + RECORD_BYTES
         if not at < record.place <= len(block) - RECORD_BYTES - record.length:
             continue
-        if not is_possible(record):
+        if not limits.is_possible(record):
             continue
         rest = block[body : body + record.length]
         copy = read_record(block, record.place)

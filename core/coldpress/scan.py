@@ -153,7 +153,7 @@ class Scan:
         count, that of the last opening. Not for devices on which what was discarded may be zeros in
         part.
         """
-        self.behind_zeros = attrs.evolve(self._limits, first_epoch=since)
+        self.behind_zeros = attrs.evolve(self._limits, first_epoch=since, last_epoch=self.epoch)
         for number in range(self._space.count):
             offset = self._space.start + number * self._space.block
             state = State(self.states[number])
@@ -282,6 +282,7 @@ class Scan:
         if head is not None and head.identity.uuid != self._uuid:
             return State.FOREIGN  # another pipeline's, so its objects are not ours
         found = self._found(offset, block, self._limits)
+        self.epoch = max(self.epoch, found.epoch)
         if not found.records:
             claim = claimed(block)
             ours = claim is not None and claim.identity.uuid == self._uuid
@@ -309,7 +310,7 @@ class Scan:
     def _found(self, offset: int, block: memoryview, limits: Limits) -> Salvaged:
         """The records that can still be told from the block's bytes."""
         number = self._space.number(offset)
-        return salvage(block, number, limits, self.epoch, self._sealing, self._newest.lacks)
+        return salvage(block, number, limits, self._sealing, self._newest.lacks)
 
     def _has_newest(self, found: Salvaged) -> bool:
         return any(self._newest.lacks(record) for _, record in found.records)

@@ -187,7 +187,7 @@ class Survey:
             slots = range(record.slot, record.slot + (1 << record.order))
             return record.place == stamp or any(self.where(slot) in inside for slot in slots)
 
-        found = salvage(block, number, limits, self.scan.epoch, self._sealing, is_taken)
+        found = salvage(block, number, limits, self._sealing, is_taken)
         return [attrs.evolve(record, place=at) for at, record in found.records]
 
     def _seen(

@@ -80,7 +80,7 @@ def block(data: bytes) -> None:
                 with contextlib.suppress(BlockError):
                     stamp = header.identity.sequence
                     read_object(view[one.place :], one.slot, one.length, stamp, one.kind)
-        found = salvage(view, 0, _LIMITS, 8, Sealing(), lambda record: True)
+        found = salvage(view, 0, _LIMITS, Sealing(), lambda record: True)
         for at, one in found.records:
             assert 0 <= at < BLOCK
             assert one.slot + (1 << one.order) <= SLOTS

@@ -13,6 +13,7 @@ import pytest
 from contents import load
 from images import (
     BLOCK,
+    Damage,
     Model,
     blocks,
     damaged_copy,
@@ -21,7 +22,9 @@ from images import (
     filled,
     flip,
     holds,
+    newest_with,
     opened,
+    overwrite,
 )
 from keys import key_file
 from verdicts import Capture, fsck, kinds
@@ -34,7 +37,7 @@ from coldpress.image import Image, read_persistent
 from coldpress.repair import Repaired, repair
 from coldpress.survey import Survey
 from coldpress.testing.crash import CrashDevice, Loss, Medium
-from coldpress.testing.pages import page, same
+from coldpress.testing.pages import PAGE, page, same
 
 
 def test_a_full_device_has_room_for_its_repair(path: Path, capsys: Capture) -> None:
@@ -119,16 +122,36 @@ def test_a_crash_amid_the_repair_loses_nothing_more(
         holds(path, model, without=lost)
 
 
-def test_what_was_changed_meanwhile_is_not_repaired(path: Path, model: Model) -> None:
-    damaged_object(7)(path)
+def wiped(path: Path) -> None:
+    overwrite(path, newest_with(path, 7)[0], bytes(PAGE))
+
+
+@pytest.mark.parametrize("damage", [damaged_object(7), wiped])
+def test_what_was_changed_meanwhile_is_not_repaired(
+    path: Path, model: Model, damage: Damage
+) -> None:
+    damage(path)
     image = Image(str(path))
     found = read_persistent(image)
     survey = Survey(image, found)
     looks = [look for look, _ in of_blocks(survey, lambda step: None)]
     image.close()
     opened(path).close()
+    if damage is wiped:  # written to before a pipeline is opened
+        before = path.read_bytes()
     with pytest.raises(coldpress.DeviceUnusable, match="changed since it was looked at"):
-        repair(image, found, looks, "", lambda done, count: None, lambda: False, Repaired())
+        repair(
+            image,
+            found,
+            looks,
+            "",
+            lambda done, count: None,
+            lambda: False,
+            Repaired(),
+            lambda looks: None,
+        )
+    if damage is wiped:
+        assert path.read_bytes() == before
 
 
 def test_an_encrypted_image_is_verified_without_its_key_and_repaired_with_it(

@@ -80,13 +80,14 @@ def of_blocks(survey: Survey, step: Callable[[int], None]) -> Iterator[tuple[Loo
     """Each block in which something is wrong. `step` is called for each that was looked at."""
     for number in survey.numbers(*CHECKED):
         look = survey.look(number)
-        findings = list(_of_block(look))
+        findings = list(of_block(look))
         if findings:
             yield look, findings
         step(1)
 
 
-def _of_block(look: Look) -> Iterator[Finding]:
+def of_block(look: Look) -> Iterator[Finding]:
+    """What is wrong in a block."""
     count = len(look.seen)
     if look.state == State.TORN:
         yield _finding(look, "torn", "its write was cut short: it counts as never written")

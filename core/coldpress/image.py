@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import attrs
 
@@ -91,6 +92,21 @@ class Image:
         self.close()
 
 
+class Source(Protocol):
+    """What superblocks and blocks are read from: an image, or the device that is open on it."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def block(self) -> bool: ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> None: ...
+
+
 @attrs.frozen
 class Area:
     """One of the two places for a superblock.
@@ -122,7 +138,7 @@ def is_forgetful(image: Image) -> bool:
     return bytes(_head(image, _UNIT)[: len(SUPERBLOCK_MAGIC)]) == SUPERBLOCK_MAGIC
 
 
-def read_persistent(image: Image, key: str = "") -> Persistent:
+def read_persistent(image: Source, key: str = "") -> Persistent:
     """The superblocks of a persistent image; `key` is the path of its key file, or nothing.
 
     Raises `DeviceUnusable` if this is none, or the key is not its own; `DeviceError` if both
@@ -151,7 +167,7 @@ def read_persistent(image: Image, key: str = "") -> Persistent:
     return Persistent((first, second), newest, sealing)
 
 
-def _head(image: Image, size: int = _HEAD + LARGEST_AREA) -> memoryview:
+def _head(image: Source, size: int = _HEAD + LARGEST_AREA) -> memoryview:
     head = memoryview(reserve(size))
     try:
         image.read_into(0, head)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from coldpress.block import RECORD_BYTES, BlockError, Record, spoilt_header
+from coldpress import beforehand
+from coldpress.block import RECORD_BYTES, BlockError, Record
 from coldpress.config import PipelineConfig, load_config
 from coldpress.durable import WORD_BYTES, is_in_word, page_of_word
 from coldpress.durablestore import DurableStore
@@ -22,15 +23,10 @@ from coldpress.flat import reserve
 from coldpress.image import Image, Persistent
 from coldpress.knownids import KnownIds
 from coldpress.pipeline import Pipeline
-from coldpress.rereading import read_again
-from coldpress.roles.device import Device
 from coldpress.roles.packer import KIND_TOMBSTONE, KIND_WORD
 from coldpress.scan import Progress, State
 from coldpress.superblock import ENTRY_TYPE, Superblock
 from coldpress.survey import Look, Seen
-
-_BEFOREHAND = (State.UNKNOWN, State.WIPED, State.REMAINS)
-"""Blocks that are written to before a pipeline is opened."""
 
 
 @attrs.define
@@ -58,12 +54,14 @@ def repair(
     progress: Progress,
     stop: Callable[[], bool],
     done: Repaired,
+    again: Callable[[Sequence[Look]], None],
 ) -> None:
     """Repair an image in which the blocks of these looks are damaged; it is closed by this.
 
     `key` is the path of its key file, or nothing; `stop` tells between two steps whether to end
     with `KeyboardInterrupt`, and all is in order then; `done` is told of each step, so that it says
-    what was done, however this ends. Raises `ConfigError` if a plugin is missing
+    what was done, however this ends; `again` is called with what counts instead of the looks if
+    something could not be read, and was read again. Raises `ConfigError` if a plugin is missing
     that made what is there, `DeviceError` if the device can not be written, or has not the room of
     a block or two.
     """
@@ -71,17 +69,17 @@ def repair(
         raise DeviceUnusable(f"{image.path} is encrypted: --key FILE is needed to repair it")
     path, kind = image.path, "nvme" if image.block else "file"
     image.close()
-    damaged = [look for look in looks if look.state != State.TORN]
-    first = [look for look in damaged if look.state in _BEFOREHAND]
     one = found.superblock
     if image.size < one.size and not image.block:
         _extend(path, one.size)
-    if first:
-        _prepare(_config(path, kind, one, key), one, first)
-    remains = [look for look in damaged if look.state == State.REMAINS]
-    done.voided = len(remains)
+    if beforehand.is_needed(looks):
+        device = _config(path, kind, one, key).device
+        looks = beforehand.prepare(device, path, image.block, found, key, looks, progress)
+        again(looks)
+    done.voided = sum(look.state == State.REMAINS for look in looks)
+    damaged = [look for look in looks if look.state not in (State.TORN, State.REMAINS)]
     with Pipeline(_config(path, kind, one, key), synchronous=True, progress=progress) as pipeline:
-        _Repair(pipeline, one, done).run([one for one in damaged if one not in remains], stop)
+        _Repair(pipeline, one, done).run(damaged, stop)
     done.finished = True
 
 
@@ -126,55 +124,6 @@ def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
     return config
 
 
-def _prepare(config: PipelineConfig, one: Superblock, looks: Sequence[Look]) -> None:
-    """Write what makes an opening take of these blocks what counts, and nothing else.
-
-    Raises `DeviceError`.
-    """
-    device = config.device
-    device.open()
-    try:
-        for look in looks:
-            if look.state == State.UNKNOWN:
-                _give_up(device, one, look)
-            else:
-                _leave_what_counts(device, one, look)
-        device.flush()
-    finally:
-        device.close()
-
-
-def _give_up(device: Device, one: Superblock, look: Look) -> None:
-    """Write over what can not be read, so that the rest of the block can be salvaged.
-
-    Disks often read a sector again that was written.
-    """
-    for at in look.unreadable:
-        page = memoryview(reserve(one.page_size))
-        if not at:
-            spoilt_header(page, one.uuid)  # zeros would tell that the block was not used
-        device.write(look.offset + at, page)
-
-
-def _leave_what_counts(device: Device, one: Superblock, look: Look) -> None:
-    """Write over what is behind a first page of zeros, but for the records that were found.
-
-    An opening salvages all that it finds behind a spoilt header, remains too.
-    """
-    block = memoryview(reserve(one.block))
-    read_again(device, look.offset, block)
-    kept = memoryview(reserve(one.block))
-    for seen in look.seen:
-        start = seen.record.place
-        end = start + RECORD_BYTES + seen.record.length
-        kept[start:end] = block[start:end]
-    device.write(look.offset + one.page_size, kept[one.page_size :])
-    if look.seen:
-        device.flush()  # with the header alone the remains would be back
-        spoilt_header(kept, one.uuid)
-        device.write(look.offset, kept[: one.page_size])
-
-
 class _Repair:
     """Moves what is good, and empties the slots of what is not."""
 
@@ -189,7 +138,7 @@ class _Repair:
         self._names = {known.id: known.name for known in before.ids if known.kind == ENTRY_TYPE}
         self._done = done
         if store.opened != before.generation:
-            raise DeviceUnusable("the image was changed since it was looked at: try again")
+            raise beforehand.changed()
 
     def run(self, looks: Sequence[Look], stop: Callable[[], bool]) -> None:
         space = self._home.space

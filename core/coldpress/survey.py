@@ -22,7 +22,7 @@ from coldpress.block import (
 from coldpress.errors import DeviceError
 from coldpress.flat import reserve
 from coldpress.folio import MAX_ORDER
-from coldpress.image import Image, Persistent
+from coldpress.image import Persistent, Source
 from coldpress.layout import SUPERBLOCKS
 from coldpress.limits import Limits
 from coldpress.newest import SLOT_BYTES, Newest
@@ -100,7 +100,7 @@ class Survey:
     Raises `DeviceError` if the image can not be read at all. Nothing is ever written.
     """
 
-    def __init__(self, image: Image, found: Persistent, progress: Progress | None = None) -> None:
+    def __init__(self, image: Source, found: Persistent, progress: Progress | None = None) -> None:
         self.superblock = one = found.superblock
         self._image = image
         self._sealing = found.sealing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from coldpress.cli import images, workload
 from coldpress.cli.output import print_table
 from coldpress.errors import ConfigError
-from coldpress.fsck import CHECKED, Finding, of_blocks, of_superblocks
+from coldpress.fsck import CHECKED, Finding, of_block, of_blocks, of_superblocks
 from coldpress.harness.errors import InputError
 from coldpress.harness.interrupt import Interrupt
 from coldpress.harness.progress import Progress
@@ -88,7 +89,8 @@ def _carry_out(args: argparse.Namespace, image: Image, progress: Progress, repor
     if args.repair and report.damaged:
         report.repaired = Repaired()
         with Interrupt() as stop:
-            repair(image, found, looks, args.key, progress.reading, stop, report.repaired)
+            done, again = report.repaired, report.looked_again
+            repair(image, found, looks, args.key, progress.reading, stop, done, again)
 
 
 @attrs.define
@@ -99,6 +101,16 @@ class _Report:
     blocks: int = 0
     findings: list[Finding] = attrs.field(factory=list)
     repaired: Repaired | None = None
+
+    def looked_again(self, looks: Sequence[Look]) -> None:
+        """What could not be read was read once more: of the blocks, this is what counts."""
+        unread = {one.block for one in self.findings if one.kind == "unreadable"}
+        self.findings = [one for one in self.findings if one.block is None]
+        for look in looks:
+            if look.number in unread and not look.unreadable:
+                text = "something in it could not be read at first, but was read for the repair"
+                self.findings.append(Finding("unreadable", text, look.number, look.offset))
+            self.findings += of_block(look)
 
     @property
     def lost(self) -> list[int]:

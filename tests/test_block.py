@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from coldpress.block import (
     HEADER_BYTES,
+    MAGIC,
     RECORD_BYTES,
     BlockError,
+    head_bytes,
     read_header,
     read_object,
 )
@@ -131,3 +133,10 @@ def test_hostile_headers_are_named(junk: bytes) -> None:
     for data in (junk, b"CPBK" + junk, b"CPBK\x01\x18\0\0" + junk):
         with pytest.raises(BlockError):
             read_header(memoryview(data), PAGE)
+
+
+@pytest.mark.parametrize("length", [0, 4, 59, HEADER_BYTES - 1])
+def test_less_than_a_header_begins_no_block(length: int) -> None:
+    data = MAGIC + bytes(HEADER_BYTES)
+    assert head_bytes(memoryview(data)[:length]) == 0
+    assert head_bytes(memoryview(data)) == HEADER_BYTES

@@ -22,6 +22,7 @@ from coldpress import salvage as salvaging
 from coldpress.block import (
     EPOCH_AT,
     HEADER_BYTES,
+    MAGIC,
     PLACE_MASK,
     RECORD_BYTES,
     object_crc,
@@ -172,14 +173,21 @@ def test_tombstones_far_from_each_other_are_dropped_one_by_one() -> None:
         assert entries.tombstones == 0
 
 
-@pytest.mark.parametrize(("page_size", "block"), [(0, 4096), (4096, 0), (1 << 31, 1 << 31)])
+@pytest.mark.parametrize(
+    ("page_size", "block"),
+    [
+        *[(0, 4096), (2048, 4096), (4097, 4097), (12288, 12288), (1 << 31, 1 << 31)],
+        *[(4096, block) for block in (0, 1, 8, 2048, 4097, 6144, 1 << 24)],
+        (8192, 4096),
+    ],
+)
 def test_the_mark_of_a_forgetful_image_is_checked(
     tmp_path: Path, page_size: int, block: int
 ) -> None:
     page = memoryview(bytearray(PAGE))
     Mark(page_size, block, bytes(16), 1).write(page)
     path = tmp_path / "cold.img"
-    path.write_bytes(bytes(page) * 8)
+    path.write_bytes(bytes(page) + bytes(PAGE) + MAGIC * (6 * PAGE // len(MAGIC)))
     assert bytes(page[:8]) == SUPERBLOCK_MAGIC
     with Image(str(path)) as file:
         assert forgetful(file) == (None, 0, 0)

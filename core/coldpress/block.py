@@ -179,7 +179,7 @@ def spoilt_header(buffer: memoryview, uuid: bytes) -> None:
 
 def head_bytes(data: memoryview) -> int:
     """How many bytes header and records have if a block starts here; 0 if none does."""
-    if bytes(data[: len(MAGIC)]) != MAGIC:
+    if len(data) < HEADER_BYTES or bytes(data[: len(MAGIC)]) != MAGIC:
         return 0
     return table_bytes(int(_HEADER.unpack_from(data)[9]))
 

@@ -46,6 +46,15 @@ LARGEST_AREA = 1 << 20
 """Bytes of a superblock at most."""
 
 
+def impossible_sizes(page_size: int, block: int) -> str:
+    """Why no device has pages and blocks of so many bytes; "" if one may."""
+    if not SMALLEST_PAGE <= page_size <= LARGEST_PAGE or page_size & (page_size - 1):
+        return f"pages of {page_size} bytes"
+    if not page_size <= block <= LARGEST_BLOCK or block % page_size:
+        return f"blocks of {block} bytes"
+    return ""
+
+
 def seal_bytes(encrypt: str) -> int:
     """How many bytes an object has more on the device than in RAM, with this `encrypt`."""
     return SEAL_BYTES if encrypt else 0

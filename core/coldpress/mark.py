@@ -11,12 +11,7 @@ import struct
 import attrs
 
 from coldpress.checksum import crc32
-from coldpress.layout import (
-    LARGEST_BLOCK,
-    LARGEST_PAGE,
-    SMALLEST_PAGE,
-    SUPERBLOCK_MAGIC,
-)
+from coldpress.layout import SUPERBLOCK_MAGIC, impossible_sizes
 
 _MARK = struct.Struct("<8sIII16sQ")
 _CRC = struct.Struct("<I")
@@ -45,6 +40,4 @@ def read_mark(data: memoryview) -> Mark | None:
     (crc,) = _CRC.unpack_from(data, _MARK.size)
     if (magic, version, crc) != (SUPERBLOCK_MAGIC, _VERSION, crc32(data[: _MARK.size])):
         return None
-    if not SMALLEST_PAGE <= page_size <= LARGEST_PAGE or not 0 < block <= LARGEST_BLOCK:
-        return None
-    return Mark(page_size, block, uuid, epoch)
+    return None if impossible_sizes(page_size, block) else Mark(page_size, block, uuid, epoch)

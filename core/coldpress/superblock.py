@@ -29,15 +29,13 @@ import attrs
 
 from coldpress.checksum import crc32
 from coldpress.layout import (
-    LARGEST_BLOCK,
     LARGEST_DEVICE,
-    LARGEST_PAGE,
     MOST_IDS,
     MOST_SLOTS,
     NONCE_BYTES,
     PERSISTENT_MAGIC,
-    SMALLEST_PAGE,
     TAG_BYTES,
+    impossible_sizes,
     smallest_device,
     superblock_area,
 )
@@ -258,10 +256,8 @@ def _impossible(one: Superblock) -> str:
     The checksum is no proof: who makes an image by hand gives it the right one.
     """
     page = one.page_size
-    if not SMALLEST_PAGE <= page <= LARGEST_PAGE or page & (page - 1):
-        return f"pages of {page} bytes"
-    if not page <= one.block <= LARGEST_BLOCK or one.block % page:
-        return f"blocks of {one.block} bytes"
+    if wrong := impossible_sizes(page, one.block):
+        return wrong
     if not 1 <= one.slots <= MOST_SLOTS:
         return f"{one.slots} slots"
     smallest = smallest_device(page, one.block, persistent=True)

@@ -7,16 +7,21 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import images
 import pytest
 from conftest import require
+from contents import holds, load
 from media import PAGE, refused
+from verdicts import Capture, fsck, kinds
 
-from coldpress import Device, DeviceError, DeviceFull
+from coldpress import Device, DeviceError, DeviceFull, PoolFull
 from coldpress.layout import SUPERBLOCK_MAGIC
 from coldpress.testing.device import DeviceContract
+from coldpress.testing.pages import page, same
 from coldpress.testing.ranges import SIZE, buffer, noise, read
 from coldpress_plugins.devices.file import FileDevice
 from coldpress_plugins.devices.nvme import NvmeDevice
@@ -288,6 +293,47 @@ def test_a_full_disk_is_device_full_with_direct_io(
     end = fill(device)
     assert end > CAPACITY // 2
     assert all(read(device, at, PAGE) == noise(PAGE, at) for at in range(0, end, 64 * PAGE))
+
+
+def test_a_persistent_image_on_a_full_file_system_opens_and_works_when_there_is_room(
+    mounted: Callable[..., Path], capsys: Capture
+) -> None:
+    folder = mounted("tmpfs", "none", "-o", "size=2m")
+    tables: dict[str, Any] = {"slots": 1024, "device": {"size": "8MiB"}}
+    image = partial(images.opened, folder / "cold.img", **tables)
+    old = {slot: page("random", slot, 1) for slot in range(50)}
+    with image() as pipeline:
+        for slot, data in old.items():
+            pipeline.store(slot, data)
+    other = folder / "other"
+    free = os.statvfs(folder).f_bfree
+    other.write_bytes(b"x" * (free - 250) * PAGE)  # room for some blocks, and for half of one
+    pipeline = image()
+    new = {slot: page("random", slot, 1) for slot in range(50, 1000)}
+    with pytest.raises(PoolFull, match="No space left on device"):
+        for slot, data in new.items():
+            pipeline.store(slot, data)
+    for fails in (pipeline.sync, pipeline.close):
+        with pytest.raises(DeviceFull, match="No space left on device"):
+            fails()
+    assert kinds(fsck(folder / "cold.img", capsys)[1]) == ["torn"]
+    with image() as pipeline:
+        holds(pipeline, old, old)
+        kept = {slot: data for slot in new if (data := load(pipeline, slot)) is not None}
+        assert kept
+        assert all(same(data, new[slot]) for slot, data in kept.items())
+    with image() as pipeline:
+        with pytest.raises(PoolFull, match="No space left on device"):
+            for slot, data in new.items():
+                pipeline.store(slot, data)
+        with pytest.raises(DeviceFull, match="No space left on device"):
+            pipeline.sync()
+        holds(pipeline, old | kept, old.keys() | kept.keys())
+        other.unlink()
+        for slot in range(50, 100):
+            pipeline.store(slot, new[slot])
+    with image() as pipeline:
+        holds(pipeline, old | kept | new, range(100))
 
 
 def test_a_file_system_that_refuses_direct_io(mounted: Callable[..., Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,10 @@ from images import (
     opened,
     unreadable,
 )
+from verdicts import Capture, fsck, kinds
 
 import coldpress
 from coldpress.block import RECORD_BYTES, Header
-from coldpress.cli import main
 from coldpress.roles.packer import KIND_OBJECT, KIND_WORD
 from coldpress.testing.pages import PAGE, page, same
 
@@ -144,27 +143,20 @@ def test_what_can_be_read_and_is_wrong_is_a_write_that_was_cut_short(
         holds(pipeline, older, older)
 
 
-def test_fsck_tells_of_it_and_repairs_it(
-    path: Path, newer: Model, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fsck_tells_of_it_and_repairs_it(path: Path, newer: Model, capsys: Capture) -> None:
     block, header = killed_after_sync(path, newer)
     bad = range(PAGE, 2 * PAGE)
     lost = reaching(header, bad)
 
-    def fsck(*options: str) -> tuple[int, dict[str, object]]:
-        status = main(["fsck", str(path), "--json", *options])
-        return status, json.loads(capsys.readouterr().out)
-
     before = path.read_bytes()
     with unreadable(Fault([range(block + bad.start, block + bad.stop)])):
-        status, result = fsck()
-        kinds = {one["kind"] for one in result["findings"]}  # type: ignore[attr-defined]
-        assert (status, kinds) == (1, {"unreadable", "object"})
+        status, result = fsck(path, capsys)
+        assert (status, kinds(result)) == (1, ["object", "unreadable"])
         assert result["lost_slots"] == sorted(lost)
         assert result["unknown_blocks"] == []
         assert same(path.read_bytes(), before)
-        status, result = fsck("--repair")
+        status, result = fsck(path, capsys, "--repair")
         assert (status, result["lost_slots"]) == (1, sorted(lost))
-        assert fsck()[1]["findings"] == []
+        assert fsck(path, capsys)[1]["findings"] == []
     with opened(path) as pipeline:
         holds(pipeline, {slot: newer[slot] for slot in newer.keys() - lost}, newer)

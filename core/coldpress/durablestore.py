@@ -37,6 +37,7 @@ from coldpress.superblock import (
     decode,
     newest_of,
 )
+from coldpress.voiding import void
 
 _log = logging.getLogger("coldpress")
 
@@ -267,11 +268,7 @@ class DurableStore(BlockStore):
     def void(self, block: int) -> None:
         """Make the block at this offset as if it had never been written. Raises `DeviceError`."""
         (home,) = self.space.members
-        # The first page last: as long as it is there, whoever opens the device does this again.
-        page, rest = self._page_size, self.space.block - self._page_size
-        if rest:
-            home.write(block + page, memoryview(reserve(rest)))
-        home.write(block, memoryview(reserve(page)))
+        void(home, block, self.space.block, self._page_size)
 
     def failed(self, block: int, error: BaseException, what: str, *, copies: bool = False) -> None:
         super().failed(block, error, what, copies=copies)

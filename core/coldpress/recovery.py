@@ -65,6 +65,7 @@ class Recovery:
                 space.spoilt(space.start + number * space.block, space.block // self._page_size)
         for offset in self.scan.having(State.TORN):
             self._store.void(offset)
+            space.spoilt(offset, 0)
         self._newest.settle(self._found)
         space.found_all(self.scan.used)
         self._warn(list(map(space.number, self.scan.having(State.PARTIAL, State.UNKNOWN))))

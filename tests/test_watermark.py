@@ -93,6 +93,7 @@ def test_copies_of_a_failed_write_hold_it_up_until_they_are_cleared_away(path: P
         with pipeline._gate.lock:
             block = store.space.acquire()
             sequence = store.next_identity(block).sequence
+            pipeline.config.device.write(block, page("random", 4, 9))  # a part that has landed
             store.failed(block, DeviceError("Input/output error"), "moving", copies=True)
         writes = Writes(pipeline, lambda offset: block <= offset < block + store.packer.block)
         for version in (1, 2):

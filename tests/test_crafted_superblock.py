@@ -75,6 +75,8 @@ def id_of(
         id_of(more=b"[]"),
         id_of(more=b"7"),
         id_of(more=b'{"a": NaN' + b"9" * 5000),
+        id_of(more=b'{"\\u001b[2J": 1}'),
+        id_of(more=b'{"a\\nerror: b": 1}'),
         struct.pack("<BBHII", 1, 1, 65535, 2**32 - 1, 2**32 - 1),
     ],
 )
@@ -124,6 +126,17 @@ def test_what_a_codec_table_says_is_not_obeyed_by_the_terminal(
     out, _ = capsys.readouterr()
     assert "\\x1b[2J" in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("command", ["check", "inspect", "fsck"])
+def test_what_an_error_says_is_not_obeyed_by_the_terminal(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "/nowhere/\x1b[2J\x9b\u202e\udc80.toml\nat the end"]) != 0
+    _, error = capsys.readouterr()
+    assert r"/nowhere/\x1b[2J\x9b\u202e\udc80.toml" in error
+    assert not {"\x1b", "\x9b", "\u202e", "\udc80"} & set(error)
+    assert "\nat the end" in error
 
 
 def test_no_id_is_left_behind_the_last() -> None:

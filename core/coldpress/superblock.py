@@ -283,10 +283,13 @@ def _encode_id(one: KnownId) -> bytes:
 def _are_options(values: object) -> bool:
     """Whether these may be a plugin's options: each a value, or an array of texts."""
     return isinstance(values, dict) and all(
-        value is None
-        or isinstance(value, str | int | float)
-        or (isinstance(value, list) and all(isinstance(one, str) for one in value))
-        for value in values.values()
+        key.isprintable()
+        and (
+            value is None
+            or isinstance(value, str | int | float)
+            or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+        )
+        for key, value in values.items()
     )
 
 

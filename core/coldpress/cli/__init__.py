@@ -21,6 +21,7 @@ from coldpress.cli import (
     schema,
     test,
 )
+from coldpress.cli.output import say
 from coldpress.errors import ColdpressError, ConfigError, DeviceUnusable
 from coldpress.harness.errors import InputError
 from coldpress.registry import default_registry
@@ -66,27 +67,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with loading.loaded(args):
             for warning in default_registry().warnings:
-                print(f"coldpress: warning: {warning}", file=sys.stderr)
+                say(f"coldpress: warning: {warning}")
             status: int = _COMMANDS[args.command].run(args)
         sys.stdout.flush()  # so that a reader that has gone is noticed here
     except ConfigError as error:
         for problem in error.problems:
-            print(f"{problem.where or 'coldpress'}: {problem.message}", file=sys.stderr)
+            say(f"{problem.where or 'coldpress'}: {problem.message}")
         return 2
     except InputError as error:
-        print(f"coldpress: error: {error}", file=sys.stderr)
+        say(f"coldpress: error: {error}")
         return 2
     except DeviceUnusable as error:  # the config names it, so the config is wrong
-        print(f"coldpress: error: [device] {error}", file=sys.stderr)
+        say(f"coldpress: error: [device] {error}")
         return 2
     except KeyboardInterrupt:
-        print("coldpress: interrupted", file=sys.stderr)
+        say("coldpress: interrupted")
         return 130
     except BrokenPipeError:
         _flush_or_drop_stdout()
         return 1
     except (ColdpressError, OSError, MemoryError) as error:
-        print(f"coldpress: error: {str(error) or 'out of memory'}", file=sys.stderr)
+        say(f"coldpress: error: {str(error) or 'out of memory'}")
         _flush_or_drop_stdout()
         return 1
     return status

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from coldpress.cli import workload
-from coldpress.cli.output import print_grid
+from coldpress.cli.output import print_grid, say
 from coldpress.config import PipelineConfig
 from coldpress.errors import ConfigError
 from coldpress.harness.compare import Comparison, Entrant, names_of
@@ -97,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     against_baseline(rows)
     _print(args, rows)
     if len(rows) < len(runs):
-        print("coldpress: interrupted", file=sys.stderr)
+        say("coldpress: interrupted")
         return 130
     if html is not None:
         html.write(webpage(rows, about))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
+from coldpress.cli.output import say
 from coldpress.harness.errors import InputError
 from coldpress.names import did_you_mean
 from coldpress.newplugin import NewPlugin
@@ -55,10 +55,9 @@ def run(args: argparse.Namespace) -> int:
     _check_free(folder)
     if others:
         who = ", ".join(f"{one.distribution} {one.version}" for one in others)
-        print(
+        say(
             f"coldpress: warning: {who} has a {args.role} {args.name!r} already; "
-            f"pipeline files have to say {plugin.use!r}",
-            file=sys.stderr,
+            f"pipeline files have to say {plugin.use!r}"
         )
     written = [_write(folder / name, text) for name, text in plugin.files().items()]
     commands = _next(plugin, folder)

@@ -1,4 +1,4 @@
-"""Tables on standard output: for eyes on a terminal, for grep and cut in a pipe."""
+"""Tables on standard output, for eyes on a terminal, for grep and cut in a pipe; and errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+
+def say(text: str) -> None:
+    """Print an error or a warning, on stderr.
+
+    A part of it may be what somebody wrote into an image: what a terminal would obey is escaped.
+    """
+    plain = (one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+    print("".join(plain), file=sys.stderr)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

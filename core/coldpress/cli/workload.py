@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from coldpress.cli.output import say
 from coldpress.config import PipelineConfig
 from coldpress.harness.corpus import Corpus
 from coldpress.harness.errors import InputError
@@ -61,10 +62,9 @@ def open_corpus(args: argparse.Namespace, page_size: int) -> Corpus:
     """The pages of --input; what could not be read is said on stderr. Raises `InputError`."""
     corpus = read_inputs(args.input, page_size)
     if corpus.skipped:
-        print(
+        say(
             f"coldpress: warning: skipped {corpus.skipped:,} that can not be read; the first: "
-            f"{corpus.first_skipped}",
-            file=sys.stderr,
+            f"{corpus.first_skipped}"
         )
     return corpus
 
@@ -108,6 +108,6 @@ def print_failures(result: Result, prefix: str = "") -> None:
     """Say on stderr what failed, after the figures that it belongs to."""
     sys.stdout.flush()
     for message in result.messages:
-        print(f"coldpress: error: {prefix}{message}", file=sys.stderr)
+        say(f"coldpress: error: {prefix}{message}")
     if more := result.failures - len(result.messages):
-        print(f"coldpress: error: {prefix}and {more:,} failures more", file=sys.stderr)
+        say(f"coldpress: error: {prefix}and {more:,} failures more")

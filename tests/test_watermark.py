@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-from device_sets import fill, opened
+from contents import holds
+from device_sets import BLOCK, fill, opened
 from images import damaged_object
 from writes import Writes, always, never
 
-from coldpress import CorruptBlock, DeviceError, Pipeline
+from coldpress import Buffer, CorruptBlock, DeviceError, Pipeline
+from coldpress.block import read_head, write_header
 from coldpress.durablestore import DurableStore
 from coldpress.image import Image, read_persistent
-from coldpress.testing.pages import page, same
+from coldpress.testing.pages import PAGE, page, same
+from coldpress_plugins.devices.file import FileDevice
 
 
 def kept(path: Path) -> Pipeline:
@@ -123,3 +127,46 @@ def test_what_was_cut_short_and_is_not_synced_since_is_not_trusted(path: Path) -
         store.flush()
     assert store._durable == before
     pipeline.close()
+
+
+def test_a_block_that_was_cut_short_and_can_not_be_cleared_keeps_nobody_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it trusted later."""
+    with kept(path) as pipeline:
+        model = fill(pipeline, 60)
+        pipeline.sync()
+        (home,) = store_of(pipeline).space.members
+        torn = home.space.start + home.space.count * BLOCK - BLOCK  # where nothing is yet
+        whole = max(home.space.used, key=home.space.stamp)
+        number = home.space.number(torn)
+    cut_short(path, whole, torn, number)
+    is_bad = True
+    real = FileDevice.write
+
+    def write(self: FileDevice, offset: int, data: Buffer) -> None:
+        if is_bad and offset < torn + BLOCK and offset + len(data) > torn:
+            raise DeviceError("Input/output error")
+        real(self, offset, data)
+
+    monkeypatch.setattr(FileDevice, "write", write)
+    for is_bad in (True, True, False):
+        with kept(path) as again:
+            assert any(path.read_bytes()[torn : torn + BLOCK]) == is_bad
+            holds(again, model)
+            for slot in range(3):
+                model[slot] = page("text", slot, store_of(again).superblock.generation)
+                again.store(slot, model[slot])
+            again.sync()
+            assert is_durable(again) != is_bad
+
+
+def cut_short(path: Path, whole: int, torn: int, number: int) -> None:
+    """Write a later block than the one at `whole`, but for its objects."""
+    image = bytearray(path.read_bytes())
+    head = read_head(memoryview(image)[whole : whole + BLOCK], PAGE)
+    later = attrs.evolve(head.identity, sequence=head.identity.sequence + 9, number=number)
+    image[torn : torn + BLOCK] = image[whole : whole + BLOCK]
+    block = memoryview(image)[torn : torn + BLOCK]
+    write_header(block, later, head.pages, head.count, head.payload)
+    path.write_bytes(image)

@@ -69,8 +69,8 @@ class DurableStore(BlockStore):
         self.opened = 0
         self._durable = 0  # every block up to this sequence is
         self._writing: dict[int, int] = {}  # the sequence of each block that is being written
-        # By their sequences, blocks whose write has failed: where they are, and whether all that
-        # they had are copies.
+        # By their sequences, blocks whose write has failed or was cut short: where they are, and
+        # whether a newer version of what they had may be nowhere.
         self._failed: dict[int, tuple[int, bool]] = {}
         super().__init__(device, packer, page_size, lock)
         self.ids = KnownIds(self.superblock.ids, registry)
@@ -230,7 +230,8 @@ class DurableStore(BlockStore):
             raise DeviceUnusable("a block's numbers come to an end: no other can be written")
         device = self.space.members[0].device
         device.flush()
-        self._sequence = self._durable = sequence
+        self._sequence = sequence
+        self._durable = min([*self._failed, sequence + 1]) - 1
         self._uuid = before.uuid
         self._epoch = epoch + 1
         self.superblock = attrs.evolve(before, epoch=self._epoch)
@@ -270,6 +271,18 @@ class DurableStore(BlockStore):
         (home,) = self.space.members
         void(home, block, self.space.block, self._page_size)
 
+    def cleared(self, block: int, sequence: int) -> bool:
+        """`void` a block of this sequence whose write was cut short, as an opening has found.
+
+        If that fails, which costs no other block, W waits for it as for one whose write has failed.
+        """
+        try:
+            self.void(block)
+        except DeviceError:
+            self._failed[sequence] = block, True
+            return False
+        return True
+
     def failed(self, block: int, error: BaseException, what: str, *, copies: bool = False) -> None:
         super().failed(block, error, what, copies=copies)
         # Up to the watermark a block is trusted, and this one may be there in part.
@@ -304,15 +317,16 @@ class DurableStore(BlockStore):
         """A `sync` has written anew all that is in RAM: failed writes hold W up no more.
 
         Of what they had there are newer records now, whatever of it is on the device. But copies
-        that were made to clean a block are as old as what they are copies of: these have to be
-        made unreadable. Nobody writes blocks meanwhile.
+        that were made to clean a block are as old as what they are copies of, and of what an
+        opening found to be cut short nothing was in RAM: these have to be made unreadable. Nobody
+        writes blocks meanwhile.
         """
-        for sequence, (block, copies) in list(self._failed.items()):
+        for sequence, (block, alone) in list(self._failed.items()):
             try:
                 with released(self._lock, unlocked):
                     self.void(block)
             except DeviceError:
-                if copies:
+                if alone:
                     continue  # W waits, until the next time
             del self._failed[sequence]
 

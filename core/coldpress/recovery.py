@@ -63,9 +63,9 @@ class Recovery:
         for number, state in enumerate(self.scan.states):
             if state > State.GOOD:
                 space.spoilt(space.start + number * space.block, space.block // self._page_size)
-        for offset in self.scan.having(State.TORN):
-            self._store.void(offset)
-            space.spoilt(offset, 0)
+        for offset, sequence in self.scan.torn.items():
+            if self._store.cleared(offset, sequence):
+                space.spoilt(offset, 0)
         self._newest.settle(self._found)
         space.found_all(self.scan.used)
         self._warn(list(map(space.number, self.scan.having(State.PARTIAL, State.UNKNOWN))))

@@ -84,7 +84,8 @@ class Scan:
 
     Attributes: `states`, a `State` for each block by its number; `used`, how many blocks were used
     before, from the first to the last of them; `durable`, W; `sequence`, of the newest block;
-    `epoch`, the latest that was found; `behind_zeros`, what counts in a block that is wiped.
+    `epoch`, the latest that was found; `behind_zeros`, what counts in a block that is wiped;
+    `torn`, the sequence of each block that is torn, by its offset.
 
     Notes: not thread-safe; it is run once.
     """
@@ -99,6 +100,7 @@ class Scan:
         progress: Progress | None = None,
     ) -> None:
         self.states = table("B", space.count)
+        self.torn: dict[int, int] = {}
         self.used = 0
         self.durable = self.sequence = superblock.durable
         self.epoch = superblock.epoch
@@ -227,6 +229,7 @@ class Scan:
                 self._read(offset, head.pages * self._page_size)
                 bad = {}
             if not self._is_whole(head, bad):
+                self.torn[offset] = head.identity.sequence
                 return State.TORN
         self._space.found(offset, head.identity.sequence, head.pages, head.payload)
         others = self._newest.take(offset, head, self._block)

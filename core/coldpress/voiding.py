@@ -19,7 +19,8 @@ def void(home: OpenDevice, offset: int, block: int, page_size: int) -> None:
     for at in (*range(offset + page_size, offset + block, page_size), offset):
         part = _to_write(home, at, page)
         if part:
-            home.write(at + part.start, zeros[: len(part)])
+            # Not by `home.write`: a block that can not be cleared does not make the device away.
+            home.device.write(at + part.start - home.base, zeros[: len(part)])
 
 
 def _to_write(home: OpenDevice, offset: int, page: memoryview) -> range:

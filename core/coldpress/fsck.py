@@ -17,6 +17,7 @@ Kind = Literal[
     "short",
     "torn",
     "remains",
+    "dead",
     "unreadable",
     "records",
     "wiped",
@@ -27,7 +28,7 @@ Kind = Literal[
     "stray",
 ]
 
-HARMLESS: tuple[Kind, ...] = ("torn", "remains")
+HARMLESS: tuple[Kind, ...] = ("torn", "remains", "dead")
 """What is no damage: a crash leaves it, and no opening gives what is in it."""
 
 CHECKED = (
@@ -124,6 +125,15 @@ def of_block(look: Look) -> Iterator[Finding]:
     elif look.state == State.SALVAGED:
         text = f"header or records are damaged; all its {count} records were found, none is lost"
         yield _finding(look, "header", text)
+    if look.state == State.GOOD and not look.unreadable and not any(one.slots for one in look.seen):
+        # It is free: the next write may go there, and a crash cut it short behind the old header.
+        # In a block of which anything counts nobody writes, so there the same is damage.
+        if look.stray or any(one.problem for one in look.seen):
+            text = (
+                "no slot needs anything in it, and a write over it was cut short, or it is damaged"
+            )
+            yield _finding(look, "dead", text)
+        return
     for seen in look.seen:
         if seen.problem:
             yield _of_record(look, seen)

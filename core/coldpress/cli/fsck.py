@@ -86,7 +86,7 @@ def _carry_out(args: argparse.Namespace, image: Image, progress: Progress, repor
     for look, its in of_blocks(survey, progress.advance):
         looks.append(look)
         report.findings += its
-    if args.repair and report.damaged:
+    if args.repair and report.findings:  # what is no damage is cleared away, too
         report.repaired = Repaired()
         with Interrupt() as stop:
             done, again = report.repaired, report.looked_again
@@ -149,7 +149,7 @@ class _Report:
         print(f"{self.image}: {self.blocks} blocks verified, {self._verdict()}")
 
     def _verdict(self) -> str:
-        if not self.damaged:
+        if not self.damaged and self.repaired is None:
             return "nothing is damaged"
         slots = "slot" if len(self.lost) == 1 else "slots"
         lost = f"{len(self.lost)} {slots} lost" if self.lost else "no slot is known to be lost"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import crafted
 import pytest
 from crafted import Crafted
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the package `tests`, as `-m` sees it
+
+from coldpress.block import EPOCH_AT
 from coldpress.cli import main
 from coldpress.codecs import Codecs
 from coldpress.config import load_config
@@ -17,12 +22,14 @@ from coldpress.errors import ConfigError
 from coldpress.knownids import KnownIds
 from coldpress.pipeline import Pipeline
 from coldpress.registry import default_registry
+from coldpress.roles.packer import KIND_WORD
 from coldpress.superblock import COMPRESSOR, ENTRY_TYPE, KnownId, SuperblockError, decode
 from coldpress.testing.crash import Medium
-from coldpress.testing.pages import same
+from coldpress.testing.pages import PAGE, same
 from coldpress_plugins.compressors.lz4 import Lz4
-from coldpress_plugins.compressors.zstd import Zstd
 from coldpress_plugins.entry_types.filled import Filled
+from tests.fuzz import images
+from tests.made import Made
 
 
 @pytest.mark.parametrize(
@@ -47,6 +54,11 @@ def test_a_superblock_that_none_would_write_is_none(image: Crafted, field: str, 
     with pytest.raises(SuperblockError):
         decode(memoryview(image.sealed())[: crafted.AREA])
     crafted.tried(image.sealed())
+
+
+REGISTRY = default_registry()
+NO_DICTIONARY = struct.pack("<I", 0xEC30A437) + b"none" * 8
+"""Bytes with a dictionary's magic number that are none."""
 
 
 def id_of(
@@ -104,15 +116,80 @@ def test_options_from_a_device_are_checked_like_others(
     name: str, options: dict[str, Any], data: bytes, why: str
 ) -> None:
     known = KnownIds([KnownId(1, COMPRESSOR, name, options, data)], default_registry())
-    with pytest.raises(ConfigError, match=why):
-        known.compressors()
+    assert known.compressors() == {}
+    assert why in known.unusable[1].message
 
 
 def test_what_a_compressor_raises_on_its_data_is_named() -> None:
-    # Bytes with a dictionary's magic number that are none.
-    bad = Zstd.from_portable({"level": 1}, struct.pack("<I", 0xEC30A437) + b"none" * 8)
-    with pytest.raises(ConfigError, match="what the device has for codec id 7, zstd"):
-        Codecs(Lz4(), {7: bad})
+    known = KnownIds([KnownId(7, COMPRESSOR, "zstd", {"level": 1}, NO_DICTIONARY)], REGISTRY)
+    assert known.compressors() == {}
+    assert "pages that 'zstd' compressed: unable to" in known.unusable[7].message
+
+
+def test_an_id_that_is_unusable_means_nothing_else() -> None:
+    known = KnownIds([KnownId(9, COMPRESSOR, "nosuch")], REGISTRY)
+    codecs = Codecs(Lz4(), known.compressors(), known.unusable)
+    assert codecs.current[0] == 10
+
+
+UNUSABLE = [
+    KnownId(1, COMPRESSOR, "nosuch", {"level": 1}),
+    KnownId(1, COMPRESSOR, "lz4", {"acceleration": 0}),
+    KnownId(1, COMPRESSOR, "zstd", {"level": 1}, NO_DICTIONARY),
+]
+
+
+@pytest.mark.parametrize("bad", UNUSABLE)
+def test_a_compressor_is_needed_if_a_slot_has_what_it_made(bad: KnownId) -> None:
+    one = decode(memoryview(images.superblocks()))
+    age, body = (one.epoch << EPOCH_AT) + 100, images.bodies()[0]
+    ids = [bad, KnownId(2, COMPRESSOR, "lz4", {"acceleration": 1})]
+
+    def image(*newer: Made) -> Medium:
+        some = [Made(3, body, age, codec=1), Made(4, body, age, codec=2)]
+        return images.made_image([some, list(newer)], lambda one: attrs.evolve(one, ids=ids))
+
+    medium = image()
+    with pytest.raises(ConfigError, match=f"pages that '{bad.name}' compressed"):
+        images.opened(medium)
+    assert medium.events == 0
+    with images.opened(image(Made(3, body, age + 1, codec=2))) as pipeline:
+        assert len(pipeline.load(3)) == PAGE
+        pipeline.store(3, b"ab" * (PAGE // 2))
+        pipeline.sync()
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        *([bad] for bad in UNUSABLE),
+        [KnownId(1, ENTRY_TYPE, "nosuch")],
+        [KnownId(1, ENTRY_TYPE, "zswap"), KnownId(2, ENTRY_TYPE, "packed")],
+        [KnownId(1, ENTRY_TYPE, "filled"), KnownId(2, ENTRY_TYPE, "filled")],
+        [KnownId(1, ENTRY_TYPE, "filled", {"x": 1}, b"data"), UNUSABLE[0]],
+    ],
+)
+def test_a_repair_needs_no_ids_that_no_slot_has(ids: list[KnownId], tmp_path: Path) -> None:
+    image = images.superblocks(lambda one: attrs.evolve(one, ids=ids))
+    image[PAGE + 10] ^= 1
+    path = tmp_path / "cold.img"
+    path.write_bytes(image)
+    assert [main(["fsck", *more, str(path)]) for more in ([], ["--repair"], [])] == [1, 0, 0]
+
+
+def test_a_repair_names_what_a_slot_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = decode(memoryview(images.superblocks()))
+    age = (one.epoch << EPOCH_AT) + 100
+    ids = [UNUSABLE[0], KnownId(1, ENTRY_TYPE, "other")]
+    object_, word = Made(3, images.bodies()[0], age), Made(3, bytes(8), age, kind=KIND_WORD)
+    path = tmp_path / "cold.img"
+    for made, name in ((object_, "nosuch"), (word, "other")):
+        medium = images.made_image([[made]], lambda one: attrs.evolve(one, ids=ids))
+        path.write_bytes(medium.read(0, PAGE) + bytes(PAGE) + medium.read(2 * PAGE, images.SIZE))
+        assert main(["fsck", "--repair", str(path)]) == 2
+        assert name in capsys.readouterr().err
 
 
 def test_what_a_codec_table_says_is_not_obeyed_by_the_terminal(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 
 from coldpress.component import Buffer
@@ -19,7 +19,8 @@ Writer = tuple[int, Callable[[Buffer], bytes]]
 class Codecs:
     """Codec ids: 0 means stored as it is; ids from 1 on are compressors, never used twice.
 
-    `known`: those that have an id already; not open, as `compressor`.
+    `known`: those that have an id already, open; `taken`: ids besides that mean something. The
+    `compressor` is not open.
 
     Attributes: `current` is the id that new objects get and its compressor's `compress`. It may be
     replaced at any time: one look gives the two that belong together, and the id must go along
@@ -29,16 +30,14 @@ class Codecs:
     """
 
     def __init__(
-        self, compressor: Compressor, known: Mapping[int, Compressor] | None = None
+        self,
+        compressor: Compressor,
+        known: Mapping[int, Compressor] | None = None,
+        taken: Collection[int] = (),
     ) -> None:
         self._by_id = dict(known or {})
+        self._taken = max(taken, default=0)
         compressor.open()
-        for codec, one in self._by_id.items():
-            try:
-                one.open()
-            except Exception as error:  # what it has of a device may be anything, and so this
-                message = f"what the device has for codec id {codec}, {one.name}: {error}"
-                raise ConfigError([Problem("compressor", message)]) from error
         codec = self.id_for(compressor)
         self._by_id[codec] = compressor
         self.current: Writer = codec, compressor.compress
@@ -51,7 +50,7 @@ class Codecs:
         for codec, known in self._by_id.items():
             if compressor.is_like(known):
                 return codec
-        codec = max(self._by_id, default=0) + 1
+        codec = max([self._taken, *self._by_id]) + 1
         if codec > MOST_IDS:
             message = (
                 f"{MOST_IDS} different compressors have been used in this pipeline, "

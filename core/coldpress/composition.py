@@ -54,7 +54,9 @@ class Composition:
     ) -> None:
         gate, store, budget = self._gate, self._store, self._budget
         durable = store if isinstance(store, DurableStore) else None
-        codecs = Codecs(config.compressor, durable.ids.compressors() if durable else None)
+        ids = durable.ids if durable else None
+        known = ids.compressors() if ids else {}
+        codecs = Codecs(config.compressor, known, ids.unusable if ids else ())
         context = EntryContext(
             page_size=config.page_size,
             allocator=config.allocator,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from coldpress.component import options
+from coldpress.config.entries import claims_pages
 from coldpress.durable import is_in_word
 from coldpress.errors import ConfigError, PluginError, Problem
 from coldpress.layout import MOST_IDS
@@ -20,32 +22,41 @@ class KnownIds:
     """The ids of compressors, and those of entry types whose words are written as they are.
 
     Attributes: `all`, for the superblock. An id means one thing for ever, once anything has it.
+    `unusable`, by the ids of compressors, why there is none: of no harm, unless a slot needs it.
 
     Notes: not thread-safe.
     """
 
     def __init__(self, ids: Sequence[KnownId], registry: Registry) -> None:
         self.all = tuple(ids)
+        self.unusable: dict[int, Problem] = {}
         self._registry = registry
 
     def compressors(self) -> dict[int, Compressor]:
-        """Compressors that decompress what has these ids; not open. Raises `ConfigError`."""
+        """Open compressors that decompress what has these ids, but for those that are unusable."""
         found = {}
-        problems = []
         for one in self.all:
             if one.kind != COMPRESSOR:
                 continue
             try:
-                plugin = self._registry.find("compressor", one.name)
-                if not issubclass(plugin, Compressor):
-                    raise PluginError(f"{one.name} is no compressor")
-                found[one.id] = plugin.from_portable(_typed(plugin, one.options), one.data)
-            except (PluginError, ValueError, TypeError) as error:
+                compressor = self.compressor(one)
+                compressor.open()
+            except Exception as error:  # what it has of a device may be anything, and so this
                 text = f"the device holds pages that {one.name!r} compressed: {error}"
-                problems.append(Problem("compressor", text))
-        if problems:
-            raise ConfigError(problems)
+                self.unusable[one.id] = Problem("compressor", text)
+            else:
+                found[one.id] = compressor
         return found
+
+    def compressor(self, one: KnownId) -> Compressor:
+        """What decompresses what has this id; not open.
+
+        Raises `PluginError`, `ValueError` or `TypeError` if there is none like it.
+        """
+        plugin = self._registry.find("compressor", one.name)
+        if not issubclass(plugin, Compressor):
+            raise PluginError(f"{one.name} is no compressor")
+        return plugin.from_portable(_typed(plugin, one.options), one.data)
 
     def use(self, codec: int, compressor: Compressor) -> bool:
         """This open compressor has the id; whether that is new.
@@ -59,6 +70,17 @@ class KnownIds:
         others = [one for one in self.all if (one.id, one.kind) != (codec, COMPRESSOR)]
         self.all = (*others, new)
         return True
+
+    def in_words(self) -> list[str]:
+        """Names of the entry types that are there and have an id, for a pipeline's `entries`."""
+        found: dict[type[EntryType], str] = {}
+        for one in self.all:
+            if one.kind == ENTRY_TYPE:
+                with contextlib.suppress(PluginError):
+                    plugin = self._registry.find("entry_type", one.name)
+                    if issubclass(plugin, EntryType) and claims_pages(plugin):
+                        found.setdefault(plugin, one.name)
+        return [name for plugin, name in found.items() if is_in_word(plugin())]
 
     def entry_types(self, types: Iterable[EntryType]) -> dict[str, int]:
         """The ids of those of these types that need one, by name; new ones are added to `all`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from coldpress.block import (
@@ -17,7 +17,6 @@ from coldpress.block import (
     read_record,
 )
 from coldpress.durable import WORD_BYTES
-from coldpress.errors import ConfigError, Problem
 from coldpress.flat import table
 from coldpress.folio import MAX_PAGES
 from coldpress.regions import Regions
@@ -47,8 +46,8 @@ class Newest:
     """Is shown the records of a device block by block, and keeps of each slot the newest.
 
     Parameters: `space`, the device's blocks, which is told what is found in them; `places` and
-    `tag`, of the words that slots get whose object is on the device; `tags`, by the ids of entry
-    types in records, those of the words that need no object; `sealing`, of the device.
+    `tag`, of the words that slots get whose object is on the device; `tag_of`, which gives that of
+    words that need no object for the id of an entry type in their record; `sealing`, of the device.
 
     With `codecs`, `codec` can be asked for; `scattered`, of few slots among very many.
 
@@ -64,7 +63,7 @@ class Newest:
         space: BlockSpace,
         places: Places,
         tag: int,
-        tags: Mapping[int, int],
+        tag_of: Callable[[int], int],
         sealing: Sealing,
         *,
         codecs: bool,
@@ -76,7 +75,7 @@ class Newest:
         self._space = space
         self._places_of = places
         self._tag = tag
-        self._tags = tags
+        self._tag_of = tag_of
         self._sealing = sealing
         self._best = table("Q", entries)
         self._words = table("Q", entries)
@@ -195,10 +194,7 @@ class Newest:
 
     def _word(self, offset: int, at: int, record: Record, place: int, data: memoryview) -> int:
         """The word that is recorded here."""
-        tag = self._tags.get(record.codec)
-        if tag is None:
-            message = "the device holds pages of an entry type that 'entries' does not name"
-            raise ConfigError([Problem("entries", message)])
+        tag = self._tag_of(record.codec)
         try:
             read_copy(data, at, record, self._space.stamp(offset))
             body = self._sealing.opened(data[at:], at)

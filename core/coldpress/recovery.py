@@ -7,11 +7,12 @@ unreadable before anything else is written.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from coldpress.block import BlockError
 from coldpress.durable import DurableEntries, page_of_word
 from coldpress.durablestore import DurableStore
+from coldpress.errors import ConfigError
 from coldpress.newest import Newest
 from coldpress.scan import Progress, Scan, State
 from coldpress.table import PAYLOAD_AT, TAG_MASK
@@ -22,8 +23,8 @@ _log = logging.getLogger("coldpress")
 class Recovery:
     """Reads a device into `entries`, which are empty, and into the space of `store`.
 
-    `tags` maps the ids of entry types in records to tags. Attributes: `scan`, what was found in
-    the blocks.
+    `tag_of` gives the tag for the id of an entry type in a record. Attributes: `scan`, what was
+    found in the blocks.
 
     Notes: called once, before anything else uses the pipeline. While it runs it needs 8 bytes for
     each slot on the device, or 25 for those that have no object, besides what the pipeline needs.
@@ -34,12 +35,13 @@ class Recovery:
         store: DurableStore,
         entries: DurableEntries,
         page_size: int,
-        tags: Mapping[int, int],
+        tag_of: Callable[[int], int],
         progress: Progress | None = None,
     ) -> None:
         self._entries = entries
         self._page_size = page_size
         self._store = store
+        self._needed: set[int] = set()  # ids of compressors that are unusable
         (self._home,) = store.space.members
         self._space = self._home.space
         self._newest = Newest(
@@ -47,7 +49,7 @@ class Recovery:
             self._space,
             entries.device_type,
             entries.device_tag,
-            tags,
+            tag_of,
             store.sealing,
             codecs=entries.origins is not None,
         )
@@ -56,9 +58,13 @@ class Recovery:
         )
 
     def run(self) -> None:
-        """Raises `DeviceError`, and `ConfigError` for what no entry type takes."""
+        """Raises `DeviceError`, and `ConfigError` for what no plugin takes that is there."""
         space = self._space
         self.scan.run()
+        self._newest.settle(self._found)
+        if self._needed:  # nothing is written until now
+            unusable = self._store.ids.unusable
+            raise ConfigError([unusable[codec] for codec in sorted(self._needed)])
         # A block that is written over one of these has to hide all that it might have.
         for number, state in enumerate(self.scan.states):
             if state > State.GOOD:
@@ -66,7 +72,6 @@ class Recovery:
         for offset, sequence in self.scan.torn.items():
             if self._store.cleared(offset, sequence):
                 space.spoilt(offset, 0)
-        self._newest.settle(self._found)
         space.found_all(self.scan.used)
         self._warn(list(map(space.number, self.scan.having(State.PARTIAL, State.UNKNOWN))))
 
@@ -81,7 +86,10 @@ class Recovery:
                 word = place << PAYLOAD_AT | entries.device_tag
         entries.recovered(slot, word, place)
         if entries.origins is not None:
-            entries.origins.note((slot,), self._newest.codec(slot))
+            codec = self._newest.codec(slot)
+            entries.origins.note((slot,), codec)
+            if codec in self._store.ids.unusable:
+                self._needed.add(codec)
 
     def _warn(self, blocks: list[int]) -> None:
         """Tell of blocks that may have had the newest record of a slot, which was not found."""

@@ -6,6 +6,7 @@ from coldpress.codecs import Codecs
 from coldpress.config import PipelineConfig
 from coldpress.durable import DurableEntries, is_in_word
 from coldpress.durablestore import DurableStore
+from coldpress.errors import ConfigError, Problem
 from coldpress.layout import seal_bytes
 from coldpress.origins import Origins
 from coldpress.recovery import Recovery
@@ -26,26 +27,31 @@ def reopen(
     Raises `DeviceError`, `ConfigError`. Whatever it raises, nothing on the device that counts has
     changed.
     """
-    names = store.ids.entry_types(config.entry_types)
+    ids = store.ids.entry_types(config.entry_types)
     entries = DurableEntries(
         config.slots,
         config.entry_types,
         config.policy,
         cache_order,
         store.next_sequence,
-        names,
+        ids,
         seal_bytes(config.device.encrypt),
     )
-    if sum(one.kind == COMPRESSOR for one in store.ids.all) > 1:
+    if store.ids.unusable or sum(one.kind == COMPRESSOR for one in store.ids.all) > 1:
         entries.origins = Origins(config.slots, on_device=True)
     # Of those types alone whose word says all: another's would mean something in RAM.
     tags = {one.name: tag for tag, one in enumerate(entries.types) if one and is_in_word(one)}
-    known = {
-        one.id: tags[one.name]
-        for one in store.ids.all
-        if one.kind == ENTRY_TYPE and one.name in tags
-    }
-    recovery = Recovery(store, entries, config.page_size, known, progress)
+    names = {one.id: one.name for one in store.ids.all if one.kind == ENTRY_TYPE}
+
+    def tag_of(word: int) -> int:
+        """Raises `ConfigError` if the pipeline has no type whose words have this id."""
+        name = names.get(word, str(word))
+        if name not in tags:
+            text = f"the device holds pages of an entry type that 'entries' does not name: {name}"
+            raise ConfigError([Problem("entries", text)])
+        return tags[name]
+
+    recovery = Recovery(store, entries, config.page_size, tag_of, progress)
     recovery.run()
     codec, _ = codecs.current
     store.ids.use(codec, config.compressor)

@@ -7,6 +7,7 @@ what is good is stored anew; and only when that is durable are the damaged block
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Sequence
@@ -18,14 +19,21 @@ from coldpress.block import RECORD_BYTES, BlockError, Record
 from coldpress.config import PipelineConfig, load_config
 from coldpress.durable import WORD_BYTES, is_in_word, page_of_word
 from coldpress.durablestore import DurableStore
-from coldpress.errors import CompressorError, CorruptBlock, DeviceError, DeviceUnusable
+from coldpress.errors import (
+    CompressorError,
+    CorruptBlock,
+    DeviceError,
+    DeviceUnusable,
+    PluginError,
+)
 from coldpress.flat import reserve
 from coldpress.image import Image, Persistent
 from coldpress.knownids import KnownIds
 from coldpress.pipeline import Pipeline
+from coldpress.registry import default_registry
 from coldpress.roles.packer import KIND_TOMBSTONE, KIND_WORD
 from coldpress.scan import Progress, State
-from coldpress.superblock import ENTRY_TYPE, Superblock
+from coldpress.superblock import COMPRESSOR, ENTRY_TYPE, Superblock
 from coldpress.survey import Look, Seen
 
 
@@ -101,13 +109,17 @@ def _extend(path: str, size: int) -> None:
 
 
 def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
-    """A pipeline for this image: the superblock says all that it has to agree with."""
-    words = [known.name for known in one.ids if known.kind == ENTRY_TYPE]
+    """A pipeline for this image: the superblock says all that it has to agree with.
+
+    Plugins that are not there, or not to be used, are left out: its opening tells if a slot needs
+    one.
+    """
+    ids = KnownIds(one.ids, default_registry())
     config = load_config(
         {
             "page_size": one.page_size,
             "slots": one.slots,
-            "entries": [*words, "zswap", "raw"],
+            "entries": [*ids.in_words(), "zswap", "raw"],
             "packer": {"use": "bounce", "block": one.block},
             "device": {
                 "use": kind,
@@ -118,9 +130,12 @@ def _config(path: str, kind: str, one: Superblock, key: str) -> PipelineConfig:
             },
         }
     )
-    compressors = KnownIds(one.ids, config.registry).compressors()
-    if compressors:  # one that has an id: no other one is needed in the superblock
-        config = attrs.evolve(config, compressor=compressors[max(compressors)])
+    # One that has an id, so that none is added in the superblock; but none with data of its own,
+    # which may be anything.
+    for known in one.ids:
+        if known.kind == COMPRESSOR and not known.data:
+            with contextlib.suppress(PluginError, ValueError, TypeError):
+                return attrs.evolve(config, compressor=ids.compressor(known))
     return config
 
 

@@ -108,13 +108,12 @@ class Survey:
         # What is behind the image's end is zeros, however far a superblock says that it goes.
         size = min(one.size, image.size + -(image.size - start) % one.block)
         self.space = BlockSpace(start, max(0, (size - start) // one.block), one.block)
-        tags = dict.fromkeys(range(256), _WORD)
         self._newest = Newest(
             one.slots,
             self.space,
             _Places(),
             _TAG,
-            tags,
+            lambda one: _WORD,
             found.sealing,
             codecs=False,
             scattered=one.slots * SLOT_BYTES > _TIMES * image.size,

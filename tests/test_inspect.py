@@ -60,6 +60,11 @@ def test_the_figures_are_the_pipeline_s(path: Path, capsys: Capture) -> None:
     sequences = [one.identity.sequence for one in headers.values()]
     span = found["blocks"]["sequences"]
     assert (span["least"], span["greatest"]) == (min(sequences), max(sequences))
+    live = {newest_with(path, slot)[0] for slot in (5, *model)}
+    ages = sorted(max(sequences) - headers[at].identity.sequence for at in live)
+    assert len(ages) > 2
+    assert found["blocks"]["oldest_age"] == ages[-1] > 0
+    assert found["blocks"]["median_age"] == ages[(len(ages) - 1) // 2]
     payload = sum(one.payload for one in headers.values())
     assert found["blocks"]["live_bytes"] + found["blocks"]["dead_bytes"] == payload
 
@@ -93,6 +98,8 @@ def test_a_block_is_shown_with_its_header_and_records(path: Path, capsys: Captur
     assert (row["state"], row["offset"]) == ("good", block)
     assert row["header"]["sequence"] == header.identity.sequence
     assert row["header"]["object_bytes"] == header.payload
+    newest = max(one.identity.sequence for one in blocks(path).values())
+    assert row["header"]["age"] == newest - header.identity.sequence > 0
     shown = [(one["slot"], one["length"], one["offset"] - block) for one in row["records"]]
     assert shown == [(one.slot, one.length, one.place) for one in header.records]
     assert {one["problem"] for one in row["records"]} == {""}
@@ -109,6 +116,22 @@ def test_without_json_it_is_a_table(path: Path, capsys: Capture) -> None:
         lines = capsys.readouterr().out.splitlines()
         assert lines
         assert all("\t" in line for line in lines)
+
+
+def test_a_slot_without_records_is_said_to_have_none(path: Path, capsys: Capture) -> None:
+    filled(path)
+    capsys.readouterr()
+    assert main(["inspect", str(path), "--slot", "50"]) == 0
+    assert capsys.readouterr() == ("", "coldpress: slot 50 has no records\n")
+    assert inspected(path, capsys, "--slot", "50")["records"] == []  # and nothing else is said
+
+
+def test_an_image_without_a_block_has_no_ages(path: Path, capsys: Capture) -> None:
+    opened(path).close()
+    found = inspected(path, capsys)["blocks"]
+    assert (found["oldest_age"], found["median_age"]) == (None, None)
+    assert main(["inspect", str(path)]) == 0
+    assert "block ages\t-\n" in capsys.readouterr().out
 
 
 def test_numbers_that_are_not_there_are_refused(path: Path, capsys: Capture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,9 @@ class Blocks:
     Attributes: `count`; `states`, how many are in each state, by its name, those in use apart from
     those with no live bytes ("dead"); `live_bytes`, `dead_bytes`, of objects; `written_bytes`, of
     the pages that were written; `fill`, how many blocks in use are live to so many tenths, from 0
-    to under 10 % on; `sequences` and `epochs` of the blocks whose headers are whole.
+    to under 10 % on; `sequences` and `epochs` of the blocks whose headers are whole; `oldest_age`
+    and `median_age`, how many blocks were written after those of them that have live records, None
+    if there is none.
     """
 
     count: int = 0
@@ -54,6 +57,8 @@ class Blocks:
     fill: list[int] = attrs.field(factory=lambda: [0] * _TENTHS)
     sequences: Span = attrs.field(factory=Span)
     epochs: Span = attrs.field(factory=Span)
+    oldest_age: int | None = None
+    median_age: int | None = None
 
 
 def of_blocks(survey: Survey, image: Image, step: Callable[[int], None]) -> Blocks:
@@ -61,6 +66,7 @@ def of_blocks(survey: Survey, image: Image, step: Callable[[int], None]) -> Bloc
     space, one = survey.space, survey.superblock
     found = Blocks(space.count)
     page = memoryview(reserve(space.block))
+    ages = []
     for number, code in enumerate(survey.scan.states):
         state, offset = State(code), survey.offset(number)
         step(1)
@@ -77,7 +83,16 @@ def of_blocks(survey: Survey, image: Image, step: Callable[[int], None]) -> Bloc
                 found.written_bytes += head.pages * one.page_size
                 found.sequences.add(head.identity.sequence)
                 found.epochs.add(head.identity.epoch)
+                if live:
+                    ages.append(_age(survey, head))
+    if ages:
+        found.oldest_age, found.median_age = max(ages), statistics.median_low(ages)
     return found
+
+
+def _age(survey: Survey, head: Head) -> int:
+    """How many blocks were written after the one with this header."""
+    return survey.scan.sequence - head.identity.sequence
 
 
 def superblocks(found: Persistent) -> list[dict[str, Any]]:
@@ -144,6 +159,7 @@ def block_row(survey: Survey, look: Look) -> dict[str, Any]:
         row["header"] = {
             "epoch": one.identity.epoch,
             "sequence": one.identity.sequence,
+            "age": _age(survey, one),
             "durable": one.identity.durable,
             "pages": one.pages,
             "records": one.count,

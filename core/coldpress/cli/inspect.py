@@ -12,7 +12,7 @@ import attrs
 from coldpress import inspect
 from coldpress.block import EPOCH_AT
 from coldpress.cli import images, workload
-from coldpress.cli.output import print_table
+from coldpress.cli.output import print_table, say
 from coldpress.harness.errors import InputError
 from coldpress.harness.progress import Progress
 from coldpress.image import Image, is_forgetful, read_persistent
@@ -21,10 +21,10 @@ from coldpress.units import format_size, human_size
 
 _DESCRIPTION = """\
 Look at the image of a persistent pipeline, a file or a block device, that no pipeline has open:
-both superblocks and the ids that records have, the blocks by state and by how full they are, and
-what the slots hold. --block shows a block's header and records, --slot all records of a slot and
-which of them counts. Of an image that a pipeline without persistence has left, what nobody reads
-again is shown. Nothing is ever written."""
+both superblocks and the ids that records have, the blocks by state, by how full and how old they
+are, and what the slots hold. --block shows a block's header and records, --slot all records of a
+slot and which of them counts. Of an image that a pipeline without persistence has left, what nobody
+reads again is shown. Nothing is ever written."""
 
 _EPILOG = """\
 states of blocks: unused; good (in use); dead (nothing in it is live); torn (its write was cut
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         for columns, rows in tables:
             print_table(columns, rows)
+        if args.slot is not None and not result["records"]:
+            say(f"coldpress: slot {args.slot} has no records")
     return 0
 
 
@@ -154,6 +156,7 @@ def _tables(result: dict[str, Any]) -> list[Table]:
         ("written", f"{human_size(blocks['written_bytes'])} in whole pages"),
         ("block sequences", _span(blocks["sequences"])),
         ("block epochs", _span(blocks["epochs"])),
+        ("block ages", _ages(blocks)),
     ]
     areas = [
         (
@@ -214,6 +217,12 @@ def _live(one: dict[str, Any]) -> str:
 
 def _span(span: dict[str, Any]) -> str:
     return "-" if span["least"] is None else f"{span['least']} to {span['greatest']}"
+
+
+def _ages(blocks: dict[str, Any]) -> str:
+    if blocks["oldest_age"] is None:
+        return "-"
+    return f"{blocks['oldest_age']} of the oldest in use, {blocks['median_age']} of the median"
 
 
 def _encrypted(one: dict[str, Any]) -> str:

@@ -16,8 +16,10 @@ from keys import key_file
 import coldpress
 from coldpress import ConfigError
 from coldpress.cipher import Cipher
+from coldpress.cli import main
+from coldpress.layout import superblock_area
 from coldpress.superblock import decode
-from coldpress.testing.pages import same
+from coldpress.testing.pages import PAGE, same
 
 
 def test_the_key_opens_it_again(shape: Describe, key: str) -> None:
@@ -74,14 +76,26 @@ def test_one_superblock_that_was_changed_is_as_damaged(
     image = bytearray((tmp_path / "cold.img").read_bytes())
     area = decode(memoryview(image)).area
     newest = max((0, area), key=lambda at: decode(memoryview(image)[at:]).generation)
+    size = 4 << 20  # superblock B of such a device is somewhere else
     raised = attrs.evolve(
-        decode(memoryview(image)[newest:]), generation=1 << 30, slots=SLOTS * 2, encrypted=sealed
+        decode(memoryview(image)[newest:]),
+        generation=1 << 30,
+        slots=SLOTS * 2,
+        size=size,
+        area=superblock_area(PAGE, size, persistent=True),
+        encrypted=sealed,
     )
     forged = raised.encode(Cipher.of_key(bytes(32), raised.uuid) if sealed else None)
-    image[newest : newest + len(forged)] = forged
-    (tmp_path / "cold.img").write_bytes(image)
-    with coldpress.open(shape(device=keyed(key))) as pipeline:
-        holds(pipeline, model)
+    for at in (0, area):  # it need not be the newest
+        changed = bytearray(image)
+        changed[at : at + len(forged)] = forged
+        path = tmp_path / "changed.img"
+        path.write_bytes(changed)
+        call = ["--key", key, str(path)]
+        assert (main(["inspect", *call]), main(["fsck", *call])) == (0, 1)
+        path.rename(tmp_path / "cold.img")
+        with coldpress.open(shape(device=keyed(key))) as pipeline:
+            holds(pipeline, model)
 
 
 def test_a_key_gives_each_device_another_one() -> None:

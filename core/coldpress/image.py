@@ -111,13 +111,15 @@ class Source(Protocol):
 class Area:
     """One of the two places for a superblock.
 
-    Attributes: `name`, A or B; `offset`; `superblock`, or None, and then `problem` says why.
+    Attributes: `name`, A or B; `offset`; `superblock`, or None, and then `problem` says why, and
+    `sealed`, whether it is but the key that does not open it.
     """
 
     name: str
     offset: int
     superblock: Superblock | None
     problem: str = ""
+    sealed: bool = False
 
 
 @attrs.frozen
@@ -147,13 +149,17 @@ def read_persistent(image: Source, key: str = "") -> Persistent:
     ciphers = _ciphers(key) if key else None
     head = _head(image)
     first = _area("A", head, 0, ciphers)
-    at = first.superblock.area if first.superblock else _find_second(head)
+    one = first.superblock
+    # One that is not encrypted, though there is a key, may be somebody else's: it can say anything.
+    at = one.area if one and (one.encrypted or not key) else _find_second(head)
     second = _area("B", head, at, ciphers) if at else Area("B", 0, None, "not found")
     newest = newest_of([one.superblock for one in (first, second) if one.superblock], ciphers)
     if newest is None:
         magics = [bytes(head[at : at + len(PERSISTENT_MAGIC)]) for at in range(0, _HEAD, _UNIT)]
         if PERSISTENT_MAGIC not in magics:
             raise DeviceUnusable(f"{image.path} is no image of a persistent pipeline")
+        if first.sealed or second.sealed:  # of one alone, it may be that one which was changed
+            raise DeviceUnusable("the key is not the one that the image was written with")
         problems = f"A: {first.problem}; B: {second.problem}"
         raise DeviceError(
             f"{image.path}: both superblocks are damaged ({problems}), and without them it can not "
@@ -164,7 +170,7 @@ def read_persistent(image: Source, key: str = "") -> Persistent:
     sealing = Sealing(ciphers(newest.uuid) if ciphers else None)
     if newest.encrypted and ciphers is None:
         sealing = WithoutKey()
-    return Persistent((first, second), newest, sealing)
+    return Persistent((_beside(first, newest), _beside(second, newest)), newest, sealing)
 
 
 def _head(image: Source, size: int = _HEAD + LARGEST_AREA) -> memoryview:
@@ -179,10 +185,17 @@ def _head(image: Source, size: int = _HEAD + LARGEST_AREA) -> memoryview:
 def _area(name: str, head: memoryview, at: int, ciphers: Ciphers | None) -> Area:
     try:
         return Area(name, at, decode(head[at:], ciphers))
-    except WrongKey as error:
-        raise DeviceUnusable("the key is not the one that the image was written with") from error
+    except WrongKey:
+        return Area(name, at, None, "the key does not open it", sealed=True)
     except SuperblockError as error:
         return Area(name, at, None, str(error))
+
+
+def _beside(area: Area, newest: Superblock) -> Area:
+    """The same, but as damaged if it can not be of the same image."""
+    if area.superblock is None or area.superblock.encrypted == newest.encrypted:
+        return area
+    return Area(area.name, area.offset, None, "of the two, one is encrypted")
 
 
 def _find_second(head: memoryview) -> int:

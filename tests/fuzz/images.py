@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -22,7 +23,7 @@ from tests.made import Made, made_block
 
 BLOCK = 2 * PAGE
 SLOTS = 64
-SIZE = 25 * PAGE
+SIZE = 33 * PAGE
 START = 2 * PAGE
 """Where the first block is, behind the superblocks."""
 
@@ -65,7 +66,8 @@ def used(medium: Medium, **writeback: Any) -> dict[int, bytes]:
                 assert len(pipeline.load(slot)) == PAGE
         pipeline.invalidate(8)
         stored = {slot: bytes([slot, 1]) * (PAGE // 2) for slot in range(0, SLOTS, 5)}
-        stored |= {slot: bytes([slot]) * 64 + bytes(PAGE - 64) for slot in (1, 2, 3, 4, 63)}
+        stored |= {slot: bytes([slot]) * 64 + bytes(PAGE - 64) for slot in (4, 63)}
+        stored |= {slot: random.Random(slot).randbytes(PAGE) for slot in (1, 2, 3)}
         for slot, page in stored.items():
             pipeline.store(slot, page)
         for turn in range(2):

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the package `tests`, as
 
 from coldpress import (
     ColdpressError,
+    CompressorError,
     ConfigError,
     CorruptBlock,
     DeviceUnusable,
@@ -112,6 +113,15 @@ def test_only_what_is_of_as_many_slots_comes_back_to_ram(readahead: bool) -> Non
             assert len(pipeline.load(slot)) == PAGE
         stats = pipeline.stats()
         assert (stats.promoted_pages, stats.pool_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("length", [1, PAGE, PAGE + 1, 2 * PAGE - 200])
+def test_no_object_is_longer_than_its_pages(length: int) -> None:
+    medium = image([Made(2, bytes(length), AGE)], [Made(4, bytes(length), AGE, order=1)])
+    with opened(medium) as pipeline:
+        for slot, longest in ((2, PAGE), (4, 2 * PAGE)):
+            with pytest.raises(CompressorError if length <= longest else SlotEmpty):
+                pipeline.load(slot)
 
 
 @pytest.mark.parametrize("order", [0, 1, 2, 4])

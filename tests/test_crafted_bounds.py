@@ -73,7 +73,7 @@ def test_salvaging_looks_at_a_bounded_number_of_bytes(
             return before(*given, **more)
 
         monkeypatch.setattr(salvaging, name, counted)
-    limits = Limits(PAGE, size, SLOTS, 2)
+    limits = Limits(64 << 10, size, SLOTS, 2)
     salvaging.salvage(memoryview(block), 0, limits, Sealing(), lambda record: True)
     assert 0 < looked <= 64 * size
 
@@ -81,7 +81,7 @@ def test_salvaging_looks_at_a_bounded_number_of_bytes(
 def test_records_that_overlap_are_not_all_salvaged() -> None:
     # Each would count: the sum of a large block's would be more than there is room for.
     block = bytearray(BLOCK)
-    shape = shape_of(5000, 1, 0)
+    shape = shape_of(4000, 1, 0)
     for number in range(80):
         table, place = HEADER_BYTES + number * RECORD_BYTES, 3000 + number * RECORD_BYTES
         struct.pack_into("<QIIQ", block, table, shape | place, 1, number, 3 << EPOCH_AT)

@@ -66,14 +66,14 @@ class Limits:
         oldest, newest = self.first_epoch << EPOCH_AT, one.epoch + 1 << EPOCH_AT
         end = table_bytes(head.count)
         payload = 0
-        slots, stored = self.slots, self.page_size + self.seal
+        slots, seal, stored = self.slots, self.seal, self.page_size + self.seal
         for shape, slot, _, sequence in RECORD.iter_unpack(data[HEADER_BYTES:end]):
             at, length, top = shape & PLACE_MASK, shape >> 24 & PLACE_MASK, shape >> 48
             if at < end or not oldest <= sequence < newest:
                 raise BlockError(f"a record of slot {slot} is in a wrong place or of no epoch")
             kind = top >> 8 & 15
-            usual = (top == _STORED and length == stored) or top in _COMPRESSED
-            if not (usual and 0 < length <= MAX_BYTES and slot < slots):
+            usual = length == stored if top == _STORED else top in _COMPRESSED
+            if not (usual and seal < length <= stored and slot < slots):
                 self._check_shape(kind, top >> 12, slot, length, top & 255)
             payload += length if kind == KIND_OBJECT else room_of(kind, length)
             end = at + RECORD_BYTES + length
@@ -95,12 +95,13 @@ class Limits:
     def _check_shape(self, kind: int, order: int, slot: int, length: int, codec: int) -> None:
         """Raises `BlockError` if no record is so."""
         if kind == KIND_OBJECT:
-            right = 0 < length <= MAX_BYTES
+            pages = self.page_size << order
+            right = 0 < length - self.seal <= pages
             if order:
-                whole = order <= MAX_ORDER and self.page_size << order <= MAX_BYTES
-                right = right and whole and not slot % (1 << order)
+                whole = order <= MAX_ORDER and pages <= MAX_BYTES
+                right = right and whole and length <= MAX_BYTES and not slot % (1 << order)
             if codec == STORED:
-                right = right and length == (self.page_size << order) + self.seal
+                right = right and length == pages + self.seal
         else:
             right = length - self.seal == _LENGTHS.get(kind) and not order
         if not right or slot + (1 << order) > self.slots:

@@ -27,8 +27,8 @@ from coldpress.table import FOLIO, PAYLOAD_AT, TAG_MASK
 
 _PAYLOAD_BITS = 64 - PAYLOAD_AT
 
-SLOT_BYTES = 24
-"""What it needs for a slot, at most, if nobody asks for codecs."""
+_SLOT_BYTES = 24  # in the three tables
+_TIMES = 16  # the tables of all slots may be as many times as large as the blocks
 
 Found = Callable[[int, int, int], None]
 """Is called with a slot, its word, and the place of its newest record."""
@@ -49,12 +49,12 @@ class Newest:
     `tag`, of the words that slots get whose object is on the device; `tag_of`, which gives that of
     words that need no object for the id of an entry type in their record; `sealing`, of the device.
 
-    With `codecs`, `codec` can be asked for; `scattered`, of few slots among very many.
+    With `codecs`, `codec` can be asked for.
 
     Attributes: `salvaged`, the blocks of which only the low bits of their sequence are known.
 
     Notes: not thread-safe. It needs 8 bytes for each slot on the device, or 25 for those that have
-    no object, in regions (see `Regions`).
+    no object, in regions (see `Regions`): not much more than 16 times what the blocks have.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Newest:
         sealing: Sealing,
         *,
         codecs: bool,
-        scattered: bool = False,
     ) -> None:
         self.salvaged: set[int] = set()
+        scattered = slots * _SLOT_BYTES > _TIMES * space.count * space.block
         self._regions = Regions(slots, scattered=scattered)
         entries = self._regions.entries
         self._space = space

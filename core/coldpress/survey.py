@@ -25,7 +25,7 @@ from coldpress.folio import MAX_ORDER
 from coldpress.image import Persistent, Source
 from coldpress.layout import SUPERBLOCKS
 from coldpress.limits import Limits
-from coldpress.newest import SLOT_BYTES, Newest
+from coldpress.newest import Newest
 from coldpress.rereading import read_again, read_piecemeal, unread
 from coldpress.salvage import salvage
 from coldpress.scan import Progress, Scan, State
@@ -35,7 +35,6 @@ from coldpress.table import FOLIO, TAG_MASK
 _TAG = 1  # of the words of what is an object on the device
 _WORD = 2  # of all others
 _LENGTH_BITS = 17
-_TIMES = 16  # the tables of all slots may be as many times as large as the image
 
 
 class _Places:
@@ -109,14 +108,7 @@ class Survey:
         size = min(one.size, image.size + -(image.size - start) % one.block)
         self.space = BlockSpace(start, max(0, (size - start) // one.block), one.block)
         self._newest = Newest(
-            one.slots,
-            self.space,
-            _Places(),
-            _TAG,
-            lambda one: _WORD,
-            found.sealing,
-            codecs=False,
-            scattered=one.slots * SLOT_BYTES > _TIMES * image.size,
+            one.slots, self.space, _Places(), _TAG, lambda one: _WORD, found.sealing, codecs=False
         )
         self.scan = Scan(image, one, self.space, self._newest, found.sealing, progress)
         self.slots = Slots()

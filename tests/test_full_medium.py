@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
+import images
 import pytest
 from contents import holds
 from images import BLOCK, Model, shape
+from media import FILES
 
 import coldpress
 from coldpress.component import Buffer
@@ -16,6 +18,7 @@ from coldpress.durablestore import DurableStore
 from coldpress.pipeline import Pipeline
 from coldpress.testing.crash import CrashDevice, Medium
 from coldpress.testing.pages import PAGE, page
+from coldpress_plugins.devices.fd import FdDevice
 
 SIZE = 512 << 10
 BLOCKS = 16 << 10  # where they begin, behind the superblocks
@@ -116,3 +119,27 @@ def test_what_the_write_had_found_room_for_can_be_used() -> None:
         pipeline.store(50, model[50])
     with opened(medium) as pipeline:
         holds(pipeline, model)
+
+
+@pytest.mark.parametrize("use", FILES)
+def test_of_what_was_cut_short_only_that_is_written_over(
+    path: Path, use: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, model = cut_short(PAGE + 1000)
+    path.write_bytes(image)
+    written: list[range] = []
+    write = FdDevice.write
+
+    def noted(self: FdDevice, offset: int, data: Buffer) -> None:
+        if offset >= BLOCKS:
+            assert offset % self.alignment == 0
+            written.append(range(offset, offset + memoryview(data).nbytes))
+        write(self, offset, data)
+
+    monkeypatch.setattr(FdDevice, "write", noted)
+    with images.opened(path, device={"use": use}) as pipeline:
+        second, first = written
+        assert all(len(one) <= PAGE and any(image[one.start : one.stop]) for one in written)
+        holds(pipeline, model)
+    assert first.start + PAGE == second.start
+    assert not any(path.read_bytes()[first.start : second.stop])

@@ -117,7 +117,8 @@ def other_codec(image: memoryview, old: memoryview) -> None:
 
 def larger(image: memoryview, old: memoryview) -> None:
     new = newest(image, 0)
-    new.become(attrs.evolve(new.record, order=1), new.body)
+    # As it is, it would not be as long as two pages: the record of none, whoever wrote it.
+    new.become(attrs.evolve(new.record, order=1, codec=1), new.body)
 
 
 def changed(image: memoryview, old: memoryview) -> None:

@@ -91,6 +91,23 @@ def test_records_that_overlap_are_not_all_salvaged() -> None:
     assert [at for at, _ in found.records] == [3000]
 
 
+def test_a_table_that_went_astray_hides_no_object() -> None:
+    """Of a tombstone in it, all is right but that its copy is not there, where an object is."""
+    block = memoryview(bytearray(BLOCK))
+    at, length = 718, 300
+    struct.pack_into("<QIIQ", block, at, shape_of(length, 1, 0) | 9, 4, 0, 3 << EPOCH_AT)
+    body = block[at + RECORD_BYTES : at + RECORD_BYTES + length]
+    struct.pack_into("<I", block, at + 12, object_crc(read_record(block, at), body))
+    for number, place in enumerate((at - 6, at + 6, at + RECORD_BYTES + length)):
+        table, shape = HEADER_BYTES + number * RECORD_BYTES, shape_of(0, 0, 0, KIND_TOMBSTONE)
+        struct.pack_into("<QIIQ", block, table, shape | place, 5 + number, 0, 3 << EPOCH_AT)
+        crc = object_crc(read_record(block, table), block[:0])
+        struct.pack_into("<I", block, table + 12, crc)
+    limits = Limits(PAGE, BLOCK, SLOTS, 2)
+    found = salvaging.salvage(block, 0, limits, Sealing(), lambda record: True)
+    assert [record.slot for _, record in found.records] == [4, 7]
+
+
 @pytest.mark.parametrize("place", [BLOCK - RECORD_BYTES + 1, BLOCK, PLACE_MASK])
 def test_a_tombstone_s_copy_is_not_looked_for_behind_the_block(place: int) -> None:
     block = memoryview(bytearray(BLOCK))

@@ -8,8 +8,9 @@ object give its checksum, or if both copies say the same, whatever became of the
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import attrs
 
@@ -35,6 +36,7 @@ _TRIES = 64
 """So many times its own bytes are checksummed in a block, and no more. Honest damage takes about
 one; a block made for it would have records everywhere, each with a large object."""
 
+_NONE: Mapping[int, Record] = {}
 _BYTE = 7  # of a record, that of kind and order
 _KIND_AND_ORDER = re.compile(
     b"[%s]"
@@ -95,25 +97,38 @@ def salvage(
         return Salvaged([], 0, False, 0)
     claim = claimed(block)
     stamp = _stamp(claim, number, stamped.values(), lacks)
-    own = {at: one for at, one in stamped.items() if one.place == stamp}
-    own |= {at: attrs.evolve(one, place=stamp) for at, one, _ in tabled if at not in stamped}
+    own = _apart({at: one for at, one in stamped.items() if one.place == stamp})
+    # Another block's table may have come here: its records are of places where others stand.
+    told = {at: attrs.evolve(one, place=stamp) for at, one, _ in tabled if at not in stamped}
+    own |= _apart(told, own)
     # What went astray from a block where it is not known any more: a load will tell.
-    others = {at: one for at, one in stamped.items() if at not in own and lacks(one)}
-    own, others = _apart(own), _apart(others)
+    others = {at: one for at, one in stamped.items() if one.place != stamp and lacks(one)}
+    others = _apart(others)
     complete = _is_complete(claim, sorted(own.items()))
     newest = max(one.sequence for one in (*stamped.values(), *(one for _, one, _ in tabled)))
     return Salvaged(sorted((others | own).items()), stamp, complete, newest >> EPOCH_AT)
 
 
-def _apart(found: dict[int, Record]) -> dict[int, Record]:
-    """Without those that begin inside the one before: no block was written so."""
+def _apart(found: dict[int, Record], beside: Mapping[int, Record] = _NONE) -> dict[int, Record]:
+    """Without those that share bytes with the one before, or one of `beside`, which are apart.
+
+    No block was written so.
+    """
     apart: dict[int, Record] = {}
-    end = 0
+    places, end = sorted(beside), 0
     for at, record in sorted(found.items()):
-        if at >= end:
+        number = bisect(places, at)  # of the first that begins later
+        begins = max(end, _end(places[number - 1], beside) if number else 0)
+        ends = places[number] if number < len(places) else _end(at, found)
+        if begins <= at and _end(at, found) <= ends:
             apart[at] = record
-            end = at + RECORD_BYTES + record.length
+            end = _end(at, found)
     return apart
+
+
+def _end(at: int, found: Mapping[int, Record]) -> int:
+    """Behind the object of the record that stands there."""
+    return at + RECORD_BYTES + found[at].length
 
 
 def _stamp(

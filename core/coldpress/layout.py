@@ -46,18 +46,26 @@ LARGEST_AREA = 1 << 20
 """Bytes of a superblock at most."""
 
 
+def is_page_size(size: int) -> bool:
+    """Whether a page may have so many bytes."""
+    return SMALLEST_PAGE <= size <= LARGEST_PAGE and not size & (size - 1)
+
+
 def impossible_sizes(page_size: int, block: int) -> str:
     """Why no device has pages and blocks of so many bytes; "" if one may."""
-    if not SMALLEST_PAGE <= page_size <= LARGEST_PAGE or page_size & (page_size - 1):
+    if not is_page_size(page_size):
         return f"pages of {page_size} bytes"
     if not page_size <= block <= LARGEST_BLOCK or block % page_size:
         return f"blocks of {block} bytes"
     return ""
 
 
-def seal_bytes(encrypt: str) -> int:
-    """How many bytes an object has more on the device than in RAM, with this `encrypt`."""
-    return SEAL_BYTES if encrypt else 0
+def seal_bytes(encrypted: str | bool) -> int:
+    """How many bytes an object has more on the device than in RAM, if that is encrypted.
+
+    A device's `encrypt` says so, or its superblock.
+    """
+    return SEAL_BYTES if encrypted else 0
 
 
 def superblock_area(page_size: int, size: int, persistent: bool) -> int:

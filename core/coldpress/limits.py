@@ -18,7 +18,7 @@ from coldpress.block import (
 from coldpress.codecs import STORED
 from coldpress.durable import WORD_BYTES
 from coldpress.folio import MAX_BYTES, MAX_ORDER
-from coldpress.layout import SEAL_BYTES
+from coldpress.layout import seal_bytes
 from coldpress.roles.packer import KIND_OBJECT, KIND_TOMBSTONE, KIND_WORD, room_of
 from coldpress.superblock import EPOCHS, Superblock
 
@@ -49,7 +49,7 @@ class Limits:
     @classmethod
     def of(cls, one: Superblock) -> Limits:
         """Those of a device with this superblock."""
-        seal = SEAL_BYTES if one.encrypted else 0
+        seal = seal_bytes(one.encrypted)
         return cls(one.page_size, one.block, one.slots, one.first_epoch, seal)
 
     def check(self, data: memoryview, head: Head) -> None:

@@ -9,7 +9,7 @@ import attrs
 from coldpress.component import option
 from coldpress.errors import PluginError
 from coldpress.flat import OS_PAGE
-from coldpress.layout import LARGEST_PAGE, MOST_SLOTS, SMALLEST_PAGE
+from coldpress.layout import MOST_SLOTS, is_page_size
 from coldpress.registry import Registry
 from coldpress.roles import Allocator, Compressor, Device, EntryType, Packer, Policy
 from coldpress.units import Percent, Size, format_size
@@ -25,7 +25,7 @@ DEFAULT_USE = {
 
 
 def _page_size(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if not SMALLEST_PAGE <= value <= LARGEST_PAGE or value & (value - 1):
+    if not is_page_size(value):
         raise ValueError(f"must be a power of two from 4KiB to 64KiB, got {format_size(value)}")
     if value % OS_PAGE:
         raise ValueError(

@@ -11,10 +11,10 @@ import attrs
 import zstandard
 
 from coldpress import Buffer, Compressor, option
+from coldpress.folio import MAX_BYTES
 
 # A page needs no magic number, no content size and no checksum of its own: 8 bytes saved on each.
 _LARGEST_DICTIONARY = 16 << 20
-_LARGEST_FOLIO = 64 << 10
 _HAS_SIZE = 0xE0  # of a frame's first byte, the bits that tell of a content size
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 
@@ -63,7 +63,7 @@ class Zstd(Compressor):
         if self.dictionary is not None:
             self._trained = Path(self.dictionary).read_bytes()
         # What a frame of the longest folio may refer back to, at most.
-        self._window = 1 << (_LARGEST_FOLIO + len(self._trained)).bit_length()
+        self._window = 1 << (MAX_BYTES + len(self._trained)).bit_length()
         if self._trained:
             self._dictionary = zstandard.ZstdCompressionDict(self._trained)
             self._dictionary.precompute_compress(level=self.level)
